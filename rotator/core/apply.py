@@ -1,0 +1,101 @@
+"""record + event -> record. A state is never edited, only followed by a new one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from rotator.core import events
+from rotator.core.model import Action, Facts, Failure, Pending, Record, Retiring, Stage
+from rotator.core.retry import failures_so_far, held_action
+
+ATTEMPTS_KEPT = 64
+
+
+def apply(record: Record, event: events.CredentialEvent) -> Record:
+    """The record after the event. Applying the same event twice gives the same record (a lost reply is replayed)."""
+    match event:
+        case events.Requested():
+            return replace(record, request=event.request)
+        case events.Intended():
+            return _intended(record, event)
+        case events.Issued():
+            return _staged(record, Stage.ISSUED, event.facts)
+        case events.Verified():
+            return _staged(record, Stage.VERIFIED, event.facts)
+        case events.Published():
+            return _published(record, event)
+        case events.Adopted():
+            return _adopted(record, event.facts.version, event.at)
+        case events.Retired():
+            return _retired(record, event)
+        case events.Abandoned():
+            return replace(record, pending=None)
+        case events.Failed():
+            return _failed(record, event)
+        case _:
+            assert_never(event)
+
+
+def _intended(record: Record, event: events.Intended) -> Record:
+    if record.pending is not None and record.pending.rotation_id == event.rotation_id:
+        return record
+    return replace(
+        record,
+        last_version=event.version,
+        phase=record.phase if event.phase is None else event.phase,
+        pending=Pending(event.version, event.rotation_id, Stage.INTENDED, event.cause, event.at),
+        request=None,
+        attempts=(*record.attempts, event.at)[-ATTEMPTS_KEPT:],
+    )
+
+
+def _staged(record: Record, stage: Stage, facts: Facts) -> Record:
+    if record.pending is None or record.pending.rotation_id != facts.rotation_id:
+        return record
+    done = Action.ISSUE if stage is Stage.ISSUED else Action.VERIFY
+    failure = None if record.failure is not None and record.failure.action is done else record.failure
+    return replace(record, pending=replace(record.pending, stage=stage, facts=facts), failure=failure)
+
+
+def _published(record: Record, event: events.Published) -> Record:
+    if record.current is not None and record.current.version >= event.facts.version:
+        return record
+    old = () if record.current is None else (Retiring(record.current, event.at, event.facts.version),)
+    return replace(
+        record,
+        current=event.facts,
+        published_at=event.at,
+        adopted_at=None,
+        pending=None,
+        failure=None,
+        retiring=(*record.retiring, *old),
+        last_cause=event.cause,
+    )
+
+
+def _adopted(record: Record, version: int, at: datetime) -> Record:
+    """Evidence for a version is evidence for everything that it replaced, directly or through others."""
+    moved = tuple(
+        replace(old, adopted_at=old.adopted_at or at) if old.replaced_by <= version else old for old in record.retiring
+    )
+    current = record.current is not None and record.current.version == version
+    return replace(record, retiring=moved, adopted_at=(record.adopted_at or at) if current else record.adopted_at)
+
+
+def _retired(record: Record, event: events.Retired) -> Record:
+    left = tuple(old for old in record.retiring if old.facts.version != event.facts.version)
+    failure = record.failure
+    if failure is not None and failure.action is Action.RETIRE:
+        failure = None
+    return replace(record, retiring=left, failure=failure)
+
+
+def _failed(record: Record, event: events.Failed) -> Record:
+    """A rejected version is dropped by the Abandoned event that follows; its failure holds back the next intent."""
+    action = held_action(event.action, event.family)
+    count = failures_so_far(record, action) + 1
+    failure = Failure(action, event.family, event.code, event.text, event.at, count, event.retry_at)
+    attempts = record.attempts if event.action is not Action.ISSUE else (*record.attempts, event.at)[-ATTEMPTS_KEPT:]
+    return replace(record, failure=failure, attempts=attempts)

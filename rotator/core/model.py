@@ -1,0 +1,133 @@
+"""Where a credential stands. No field here can hold a secret: that is how secrets stay out of Consul and the audit."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from rotator.core.errors import Family
+from rotator.core.identity import CredentialId
+from rotator.core.reasons import Actor, Cause
+
+
+class Stage(StrEnum):
+    """How far the rotation in flight has come."""
+
+    INTENDED = "intended"
+    ISSUED = "issued"
+    VERIFIED = "verified"
+
+
+class Action(StrEnum):
+    """What the shell can be asked to do. The event of its success has the past participle as its name."""
+
+    INTEND = "intend"
+    ISSUE = "issue"
+    VERIFY = "verify"
+    PUBLISH = "publish"
+    ADOPT = "adopt"
+    RETIRE = "retire"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Public truths about one version of a credential.
+
+    version: ours, 1, 2, 3 …; kv_version: the KV v2 version that holds the material at `kv_path`.
+    rotation_id: the mark that is stored with the material, by which an interrupted rotation knows its own work.
+    serial: upper-case hex without colons; fingerprint: SHA-256 hex of the DER certificate (or of the value, keyed).
+    issuer: SHA-256 hex of the issuing CA certificate. Times are UTC.
+    """
+
+    version: int
+    rotation_id: str
+    kv_path: str
+    kv_version: int
+    issued_at: datetime
+    not_before: datetime
+    not_after: datetime
+    serial: str = ""
+    fingerprint: str = ""
+    issuer: str = ""
+    spec_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The one rotation in flight. `facts` is there from stage `issued` on."""
+
+    version: int
+    rotation_id: str
+    stage: Stage
+    cause: Cause
+    intended_at: datetime
+    facts: Facts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retiring:
+    """An old version in its overlap. `replaced_at` is when its successor was published; it is never restarted.
+
+    adopted_at: when evidence was complete that all consumers moved (invariant 2); None while awaited.
+    """
+
+    facts: Facts
+    replaced_at: datetime
+    replaced_by: int
+    adopted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last failure of one action, with the time of the next try decided by the core when it happened."""
+
+    action: Action
+    family: Family
+    code: str
+    text: str
+    at: datetime
+    count: int
+    retry_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody asked for a rotation that has not started yet."""
+
+    id: str
+    reason: str
+    actor: Actor
+    at: datetime
+    compromise: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Where one credential stands; stored in Consul at `rotator/records/<owner>/<credential>`.
+
+    last_version: the highest version ever intended, so that a number is never used twice.
+    phase: share of the first renewal span, assigned once at enrolment so that a fleet is flat in its first cycle.
+    attempts: when the attempts inside the budget window were made (bounded by the budget).
+    adopted: the current version is proven to be in use by all consumers.
+    """
+
+    id: CredentialId
+    last_version: int = 0
+    phase: float | None = None
+    current: Facts | None = None
+    published_at: datetime | None = None
+    adopted_at: datetime | None = None
+    pending: Pending | None = None
+    retiring: tuple[Retiring, ...] = ()
+    failure: Failure | None = None
+    request: Request | None = None
+    attempts: tuple[datetime, ...] = field(default=())
+    last_cause: Cause | None = None
+
+
+def rotation_id(credential: CredentialId, version: int, intended_at: datetime) -> str:
+    """The mark of one rotation: the same on every instance, new for every intent; 32 hex digits."""
+    text = f"{credential}\n{version}\n{intended_at.isoformat()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

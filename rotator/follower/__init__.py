@@ -1,0 +1,1 @@
+"""Beside a proxy or an agent: watch, fetch, swap, check, probe, report."""

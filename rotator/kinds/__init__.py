@@ -1,0 +1,1 @@
+"""What can be rotated. One file per kind; each declares itself as a `kinds.base.Kind`."""

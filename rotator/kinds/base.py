@@ -1,0 +1,42 @@
+"""The protocol of a kind: issue, verify, retire. Every method can safely be called twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from rotator.core.model import Facts, Pending
+from rotator.core.spec import Spec
+
+
+@dataclass(frozen=True, slots=True)
+class IssueResult:
+    """facts: what is in Vault now. adopted: it was there from an interrupted try. verified: checked before storing."""
+
+    facts: Facts
+    adopted: bool
+    verified: bool
+
+
+class Kind(Protocol):
+    """One kind of credential. Implementations hold ports, never state of a credential."""
+
+    name: str
+    overlap: bool  # whether old and new are both accepted for a while
+
+    def issue(self, spec: Spec, pending: Pending, stored_version: int, read_back: bool) -> IssueResult:
+        """Brings version `pending.version` into Vault, marked with `pending.rotation_id`.
+
+        stored_version: the KV version to replace by CAS (0: none yet). read_back: look for our own mark first, because
+        an earlier try of this rotation may have got through. Raises Fault; Rejected if what came back is not what
+        the spec asks for (then nothing was stored).
+        """
+        ...
+
+    def verify(self, spec: Spec, facts: Facts) -> None:
+        """Reads back by version and checks against the spec. Raises Rejected when it is not what was asked for."""
+        ...
+
+    def retire(self, spec: Spec, facts: Facts) -> None:
+        """Takes the old version out of the world as far as its kind allows. 'Already gone' is success."""
+        ...

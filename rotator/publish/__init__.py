@@ -1,0 +1,1 @@
+"""What proxies and agents read from Consul. Pure: values in, text and digests out."""

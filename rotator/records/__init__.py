@@ -1,0 +1,1 @@
+"""Memory: the audit chain and the journal (audit line first, record second)."""

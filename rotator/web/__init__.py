@@ -1,0 +1,1 @@
+"""The counter: metrics, health and, later, the hook and the status page."""
