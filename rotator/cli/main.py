@@ -1,0 +1,83 @@
+"""The front desk: collects the commands. Every other file of this folder is one command with `register(app)`."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from typing import Annotated
+
+import typer
+
+from rotator import __version__, cli
+from rotator.cli.console import Console, Exit, Output
+from rotator.core.errors import Code, Fault
+
+HELP = """Keeps API agents' credentials fresh and their secure API proxies correctly configured.
+
+Exit codes: 0 ok · 1 failed · 2 usage · 3 configuration invalid · 4 not authorised · 5 unreachable · 6 partly done ·
+7 another instance holds the lock · 130 interrupted.
+"""
+_NOT_COMMANDS = frozenset({"main", "console", "options"})
+
+app = typer.Typer(
+    name="rotator",
+    help=HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rotator {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="print the version and exit")
+    ] = False,
+) -> None:
+    """Options that hold for every command."""
+
+
+def load_commands() -> None:
+    """Finds the command files. They import heavy rooms inside their functions, so that `--help` stays quick."""
+    for module in sorted(pkgutil.iter_modules(cli.__path__), key=lambda found: found.name):
+        if module.name not in _NOT_COMMANDS and not module.name.startswith("_"):
+            importlib.import_module(f"rotator.cli.{module.name}").register(app)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Runs one command. A Fault that a command let through still becomes words, never a traceback."""
+    load_commands()
+    try:
+        code = app(arguments, standalone_mode=False)
+    except Fault as fault:
+        return _report(fault)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except typer.Abort:
+        return Exit.INTERRUPTED
+    except typer.TyperException as problem:
+        # Usage errors print themselves with the usage line; typer types only their common ancestor.
+        getattr(problem, "show", lambda: typer.echo(problem.message, err=True))()
+        return problem.exit_code
+    return code if isinstance(code, int) else Exit.OK
+
+
+def _report(fault: Fault) -> int:
+    try:
+        Console(Output.JSON if "json" in sys.argv else Output.TABLE).fail(fault)
+    except typer.Exit as leaving:
+        return leaving.exit_code
+
+
+def bug(problem: BaseException) -> Fault:
+    """The words for something unforeseen: type only, because its text may carry a secret."""
+    return Fault(
+        Code.BUG, f"an unforeseen {type(problem).__name__}", hint="run again with ROTATOR_DEBUG=1 and report it"
+    )
