@@ -7,17 +7,15 @@ from datetime import datetime
 from typing import assert_never
 
 from rotator.core import events
-from rotator.core.model import Action, Facts, Failure, Pending, Record, Retiring, Stage
-from rotator.core.retry import failures_so_far, held_action
-
-ATTEMPTS_KEPT = 64
+from rotator.core.model import ATTEMPTS_KEPT, Action, Facts, Failure, Pending, Record, Request, Retiring, Stage
+from rotator.core.retry import failures_so_far, held_action, last_failure
 
 
 def apply(record: Record, event: events.CredentialEvent) -> Record:
     """The record after the event. Applying the same event twice gives the same record (a lost reply is replayed)."""
     match event:
         case events.Requested():
-            return replace(record, request=event.request)
+            return _requested(record, event.request)
         case events.Intended():
             return _intended(record, event)
         case events.Issued():
@@ -31,32 +29,50 @@ def apply(record: Record, event: events.CredentialEvent) -> Record:
         case events.Retired():
             return _retired(record, event)
         case events.Abandoned():
-            return replace(record, pending=None)
+            return _abandoned(record, event)
         case events.Failed():
             return _failed(record, event)
         case _:
             assert_never(event)
 
 
-def _intended(record: Record, event: events.Intended) -> Record:
-    if record.pending is not None and record.pending.rotation_id == event.rotation_id:
+def _requested(record: Record, request: Request) -> Record:
+    """A later request replaces a waiting one, but never takes the urgency out of a report of compromise."""
+    started = record.pending is not None and record.pending.cause.request == request.id
+    finished = record.last_cause is not None and record.last_cause.request == request.id
+    waiting = record.request
+    if started or finished or (waiting is not None and waiting.compromise and not request.compromise):
         return record
+    return replace(record, request=request)
+
+
+def _intended(record: Record, event: events.Intended) -> Record:
+    """A number is used once: an intent for a version that was intended before is a replay.
+
+    A request that came in after this intent was decided is not answered by it and goes on waiting.
+    """
+    if event.version <= record.last_version:
+        return record
+    answered = record.request is None or record.request.id == event.cause.request
     return replace(
         record,
         last_version=event.version,
         phase=record.phase if event.phase is None else event.phase,
         pending=Pending(event.version, event.rotation_id, Stage.INTENDED, event.cause, event.at),
-        request=None,
+        request=None if answered else record.request,
         attempts=(*record.attempts, event.at)[-ATTEMPTS_KEPT:],
     )
 
 
 def _staged(record: Record, stage: Stage, facts: Facts) -> Record:
-    if record.pending is None or record.pending.rotation_id != facts.rotation_id:
+    pending = record.pending
+    if pending is None or pending.rotation_id != facts.rotation_id:
+        return record
+    if stage is Stage.ISSUED and pending.stage is Stage.VERIFIED:
         return record
     done = Action.ISSUE if stage is Stage.ISSUED else Action.VERIFY
     failure = None if record.failure is not None and record.failure.action is done else record.failure
-    return replace(record, pending=replace(record.pending, stage=stage, facts=facts), failure=failure)
+    return replace(record, pending=replace(pending, stage=stage, facts=facts), failure=failure)
 
 
 def _published(record: Record, event: events.Published) -> Record:
@@ -86,16 +102,25 @@ def _adopted(record: Record, version: int, at: datetime) -> Record:
 
 def _retired(record: Record, event: events.Retired) -> Record:
     left = tuple(old for old in record.retiring if old.facts.version != event.facts.version)
-    failure = record.failure
-    if failure is not None and failure.action is Action.RETIRE:
-        failure = None
-    return replace(record, retiring=left, failure=failure)
+    return replace(record, retiring=left, retire_failure=None)
+
+
+def _abandoned(record: Record, event: events.Abandoned) -> Record:
+    """Only the rotation that is named is given up: a replay must not end the one that followed it."""
+    if record.pending is None or record.pending.rotation_id != event.rotation_id:
+        return record
+    return replace(record, pending=None)
 
 
 def _failed(record: Record, event: events.Failed) -> Record:
     """A rejected version is dropped by the Abandoned event that follows; its failure holds back the next intent."""
     action = held_action(event.action, event.family)
+    known = last_failure(record, action)
+    if known is not None and known.at == event.at and known.code == event.code:
+        return record
     count = failures_so_far(record, action) + 1
     failure = Failure(action, event.family, event.code, event.text, event.at, count, event.retry_at)
+    if action is Action.RETIRE:
+        return replace(record, retire_failure=failure)
     attempts = record.attempts if event.action is not Action.ISSUE else (*record.attempts, event.at)[-ATTEMPTS_KEPT:]
     return replace(record, failure=failure, attempts=attempts)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rotator.core import due, windows
-from rotator.core.model import Action, Facts, Pending, Record, Retiring, Stage
+from rotator.core.model import ATTEMPTS_KEPT, Action, Facts, Pending, Record, Retiring, Stage
 from rotator.core.reasons import ActorKind, Cause, Reason
+from rotator.core.retry import last_failure
 from rotator.core.spec import Spec
 
 FOREVER = timedelta(days=36500)
@@ -52,6 +53,8 @@ def decide(spec: Spec, record: Record, now: datetime) -> Decision:
 def start_cause(spec: Spec, record: Record, now: datetime) -> Cause | None:
     """Why a rotation should start now, the first matching reason of the closed chain; None if there is none."""
     request, facts = record.request, record.current
+    # A request comes first so that its outcome can be told to the person who asked. It hides an urgent reason in
+    # name only: what may be overridden depends on the state (`_urgent`), not on the name.
     if request is not None:
         asked = Reason.HOOK if request.actor.kind is ActorKind.HOOK else Reason.OPERATOR
         reason = Reason.COMPROMISE if request.compromise else asked
@@ -72,7 +75,6 @@ def start_cause(spec: Spec, record: Record, now: datetime) -> Cause | None:
     return None
 
 
-_URGENT = frozenset({Reason.MISSING, Reason.EXPIRED, Reason.NEAR_EXPIRY})
 _ASKED = frozenset({Reason.OPERATOR, Reason.HOOK, Reason.COMPROMISE})
 
 
@@ -81,20 +83,27 @@ def _start(spec: Spec, record: Record, now: datetime) -> Decision:
     if cause is None:
         return _not_due(spec, record, now)
     held = _suspended(spec, record, cause, now) or _backoff(record, Action.INTEND, now)
-    urgent = cause.reason in _URGENT | {Reason.COMPROMISE}
-    held = held or _budget(spec, record, urgent, now) or _window(spec, record, cause, now)
+    reserve = cause.reason is Reason.COMPROMISE or _urgent(spec, record, now)
+    held = held or _budget(spec, record, reserve, now) or _window(spec, record, cause, now)
     return held or Do(Action.INTEND, cause)
+
+
+def _urgent(spec: Spec, record: Record, now: datetime) -> bool:
+    """Nothing is in force, or what is in force has reached its safety floor."""
+    return record.current is None or now >= due.floor_at(spec, record.current)
 
 
 def _not_due(spec: Spec, record: Record, now: datetime) -> Wait:
     renewal = due.renewal_at(spec, record) or now + FOREVER
+    if record.current is not None:
+        renewal = min(renewal, due.floor_at(spec, record.current))
     evidence = (("renewal_at", _text(renewal)),)
     return Wait(renewal, Cause(Reason.NOT_DUE, "not due until its renewal time", evidence))
 
 
 def _suspended(spec: Spec, record: Record, cause: Cause, now: datetime) -> Wait | None:
     pause = spec.suspension
-    if pause is None or (not pause.own and cause.reason in _URGENT):
+    if pause is None or (not pause.own and _urgent(spec, record, now)):
         return None
     whose = "this credential is" if pause.own else "its owner or everything is"
     evidence = (("suspended_by", pause.actor), ("suspended_at", _text(pause.at)), ("would_start", cause.reason.value))
@@ -105,17 +114,19 @@ def _suspended(spec: Spec, record: Record, cause: Cause, now: datetime) -> Wait 
 
 
 def _backoff(record: Record, action: Action, now: datetime) -> Wait | None:
-    failure = record.failure
-    if failure is None or failure.action is not action or now >= failure.retry_at:
+    failure = last_failure(record, action)
+    if failure is None or now >= failure.retry_at:
         return None
     evidence = (("failed", str(failure.count)), ("code", failure.code), ("family", failure.family.value))
     return Wait(failure.retry_at, Cause(Reason.BACKOFF, failure.text, evidence))
 
 
-def _budget(spec: Spec, record: Record, urgent: bool, now: datetime) -> Wait | None:
+def _budget(spec: Spec, record: Record, reserve: bool, now: datetime) -> Wait | None:
+    """Waits when the window's attempts are used up; `reserve`: those kept for urgent cases may be used too."""
     policy = spec.policy
     inside = [at for at in record.attempts if at > now - policy.attempt_window]
-    allowed = policy.attempt_budget - (0 if urgent else policy.attempt_reserve)
+    budget = min(policy.attempt_budget, ATTEMPTS_KEPT)
+    allowed = max(budget - (0 if reserve else policy.attempt_reserve), 1)
     if len(inside) < allowed:
         return None
     until = sorted(inside)[len(inside) - allowed] + policy.attempt_window
@@ -124,7 +135,7 @@ def _budget(spec: Spec, record: Record, urgent: bool, now: datetime) -> Wait | N
 
 
 def _window(spec: Spec, record: Record, cause: Cause, now: datetime) -> Wait | None:
-    if cause.reason in _URGENT | _ASKED or windows.is_open(spec.policy.windows, now):
+    if cause.reason in _ASKED or _urgent(spec, record, now) or windows.is_open(spec.policy.windows, now):
         return None
     opening = windows.next_opening(spec.policy.windows, now) or now + FOREVER
     until = min(opening, due.floor_at(spec, record.current)) if record.current else opening
@@ -136,12 +147,16 @@ _NEXT = {Stage.INTENDED: Action.ISSUE, Stage.ISSUED: Action.VERIFY, Stage.VERIFI
 
 
 def _continue(spec: Spec, record: Record, pending: Pending, now: datetime) -> Decision:
-    """A rotation in flight goes on whatever windows and pauses say: half a rotation helps nobody."""
-    action = _NEXT[pending.stage]
+    """A rotation in flight goes on whatever windows and pauses say: half a rotation helps nobody.
+
+    What expired while it waited (Consul away for longer than its life) is verified again instead of published:
+    verification refuses it, and a new rotation follows.
+    """
+    outlived = pending.facts is not None and now >= pending.facts.not_after
+    action = Action.VERIFY if outlived else _NEXT[pending.stage]
     held = _backoff(record, action, now)
-    if held is None and action is Action.ISSUE and record.failure is not None:
-        urgent = record.current is None or now >= due.floor_at(spec, record.current)
-        held = _budget(spec, record, urgent, now)
+    if held is None and action is Action.ISSUE and last_failure(record, action) is not None:
+        held = _budget(spec, record, _urgent(spec, record, now), now)
     return held or Do(action, pending.cause, pending.facts)
 
 

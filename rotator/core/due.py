@@ -48,7 +48,7 @@ def renewal_at(spec: Spec, record: Record) -> datetime | None:
 
 
 def floor_at(spec: Spec, facts: Facts) -> datetime:
-    """From here on nothing may hold a renewal back but the attempt budget and an own suspension."""
+    """From here on no window and no pause of others holds a renewal back; backoff, budget and an own pause do."""
     life = facts.not_after - facts.issued_at
     margin = max(life * spec.policy.floor, spec.policy.floor_minimum)
     return facts.not_after - min(margin, life / 4)

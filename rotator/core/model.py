@@ -11,6 +11,9 @@ from rotator.core.errors import Family
 from rotator.core.identity import CredentialId
 from rotator.core.reasons import Actor, Cause
 
+# How many attempt times a record carries; no attempt budget can be larger than what is remembered.
+ATTEMPTS_KEPT = 64
+
 
 class Stage(StrEnum):
     """How far the rotation in flight has come."""
@@ -109,8 +112,10 @@ class Record:
 
     last_version: the highest version ever intended, so that a number is never used twice.
     phase: share of the first renewal span, assigned once at enrolment so that a fleet is flat in its first cycle.
-    attempts: when the attempts inside the budget window were made (bounded by the budget).
-    adopted: the current version is proven to be in use by all consumers.
+    attempts: when the latest attempts were made, at most ATTEMPTS_KEPT of them.
+    adopted_at: since when the current version is proven to be in use by all consumers.
+    failure, retire_failure: of the rotation and of the retirement, apart: both can be going on at once, and in one
+    place each would erase the other's backoff, so that an outage turned them into a loop without any pause.
     """
 
     id: CredentialId
@@ -125,6 +130,7 @@ class Record:
     request: Request | None = None
     attempts: tuple[datetime, ...] = field(default=())
     last_cause: Cause | None = None
+    retire_failure: Failure | None = None
 
 
 def rotation_id(credential: CredentialId, version: int, intended_at: datetime) -> str:

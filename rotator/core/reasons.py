@@ -9,11 +9,11 @@ from enum import StrEnum
 class Reason(StrEnum):
     """One word for log, audit, metric label and page."""
 
-    # Why a rotation starts; `core/due.py` asks in this order, the first match wins.
-    MISSING = "missing"
+    # Why a rotation starts; `core/decide.py` asks in this order, the first match wins.
     COMPROMISE = "compromise"
     OPERATOR = "operator"
     HOOK = "hook"
+    MISSING = "missing"
     EXPIRED = "expired"
     NEAR_EXPIRY = "near_expiry"
     SPEC_CHANGED = "spec_changed"

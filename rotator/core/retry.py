@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from rotator.core.due import fixed_share, remaining
 from rotator.core.errors import Family
-from rotator.core.model import Action, Record
+from rotator.core.model import Action, Failure, Record
 
 _TIMETABLE: dict[Family, tuple[int, ...]] = {
     Family.UNAVAILABLE: (1, 2, 5, 10, 20, 30, 60, 120, 300),
@@ -24,13 +24,23 @@ JITTER = 0.2
 
 
 def held_action(action: Action, family: Family) -> Action:
-    """The action that a failure holds back: rejected material is given up, so it is the next intent that waits."""
-    return Action.INTEND if family is Family.REJECTED else action
+    """The action that a failure holds back: rejected material is given up, so it is the next intent that waits.
+
+    A retirement gives nothing up: whatever refuses it, it is the retirement itself that waits.
+    """
+    return Action.INTEND if family is Family.REJECTED and action is not Action.RETIRE else action
+
+
+def last_failure(record: Record, action: Action) -> Failure | None:
+    """The failure that still holds this action back, if its last try failed."""
+    failure = record.retire_failure if action is Action.RETIRE else record.failure
+    return failure if failure is not None and failure.action is action else None
 
 
 def failures_so_far(record: Record, action: Action) -> int:
     """How often this action has failed in a row."""
-    return record.failure.count if record.failure and record.failure.action is action else 0
+    failure = last_failure(record, action)
+    return failure.count if failure else 0
 
 
 def retry_at(record: Record, action: Action, family: Family, now: datetime) -> datetime:

@@ -15,11 +15,13 @@ class Policy:
 
     renew_at: share of the lifetime after which it is renewed (default 2/3).
     spread: largest share by which one renewal may be earlier than `renew_at`, drawn once per credential and version.
-    floor: share of the lifetime before expiry in which windows, pauses of others and backoff no longer count.
+    floor: share of the lifetime before expiry in which windows and pauses of others no longer count. Backoff still
+    does: it never exceeds a quarter of the life that is left.
     floor_minimum: the same as a duration (five ticks of the scheduler); the larger of the two holds.
     overlap: least time for which the old credential stays after the new one is published.
     outage_budget: how long Vault or Consul may be away without an expiry; checked against the TTL at load.
-    attempt_budget: how many attempts within `attempt_window`; `attempt_reserve` of them only below the floor.
+    attempt_budget: how many attempts within `attempt_window` (at most 64); `attempt_reserve` of them only below the
+    floor.
     windows: rotation starts only inside one of them; empty means always.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 
@@ -18,11 +18,16 @@ class Window:
     timezone: str = "UTC"
 
     def span(self, day: datetime) -> tuple[datetime, datetime]:
-        """Opening and closing instant of the window that starts on the local date of `day` (zone-aware)."""
+        """Opening and closing instant, in UTC, of the window that starts on the local date of `day` (zone-aware).
+
+        In UTC because two times of one zone compare by the clock on the wall, which goes back once a year. Where the
+        clock jumps over the window in spring it closes before it opens: it is not open that day.
+        """
         zone = ZoneInfo(self.timezone)
         opens = datetime.combine(day.date(), self.start, tzinfo=zone)
         last = day.date() if self.end > self.start else day.date() + timedelta(days=1)
-        return opens, datetime.combine(last, self.end, tzinfo=zone)
+        closes = datetime.combine(last, self.end, tzinfo=zone)
+        return opens.astimezone(UTC), closes.astimezone(UTC)
 
 
 def is_open(windows: Iterable[Window], now: datetime) -> bool:
@@ -52,9 +57,9 @@ def _contains(window: Window, now: datetime) -> bool:
 
 def _next(window: Window, now: datetime) -> datetime | None:
     local = now.astimezone(ZoneInfo(window.timezone))
-    for ahead in range(8):
+    for ahead in range(15):  # two weeks, because one opening may fall into the hour that is skipped in spring
         day = local + timedelta(days=ahead)
-        opens, _ = window.span(day)
-        if day.weekday() in window.days and opens >= now:
+        opens, closes = window.span(day)
+        if day.weekday() in window.days and now <= opens < closes:
             return opens.astimezone(now.tzinfo)
     return None
