@@ -63,10 +63,18 @@ def run(arguments: list[str] | None = None) -> int:
     except typer.Abort:
         return Exit.INTERRUPTED
     except typer.TyperException as problem:
-        # Usage errors print themselves with the usage line; typer types only their common ancestor.
-        getattr(problem, "show", lambda: typer.echo(problem.message, err=True))()
-        return problem.exit_code
+        return _usage(problem)
     return code if isinstance(code, int) else Exit.OK
+
+
+def _usage(problem: typer.TyperException) -> int:
+    """Usage errors print themselves with the usage line; typer types only their common ancestor."""
+    show = getattr(problem, "show", None)
+    if show is None:
+        typer.echo(problem.message, err=True)
+    else:
+        show()
+    return problem.exit_code
 
 
 def _report(fault: Fault) -> int:

@@ -1,0 +1,191 @@
+"""Walks many credentials along the street together: one audit write and one Consul transaction per step of a wave.
+
+Vault calls of a wave run in a small thread pool; nothing else is concurrent. A wave ends when every credential in it
+must wait; the number of rounds is bounded, because a damaged fold of the state must not mint versions for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from rotator.core.decide import Do, decide
+from rotator.core.errors import Code, Fault, LeadershipLost
+from rotator.core.events import CredentialEvent, Event
+from rotator.core.identity import CredentialId, Owner, OwnerKind
+from rotator.core.model import Action, Record, Stage
+from rotator.core.spec import Spec
+from rotator.ports import Clock, Failpoint, Fence, Journal, Lock, Stored
+from rotator.rotation.agents import AgentFacts
+from rotator.rotation.perform import Performer, Step
+
+# intend, issue, verify, publish, retire, and one more look.
+ROUNDS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Everything a wave works with."""
+
+    performer: Performer
+    journal: Journal
+    agents: AgentFacts
+    lock: Lock
+    clock: Clock
+    failpoint: Failpoint
+    pool: ThreadPoolExecutor
+    wave: int
+
+
+class Memory:
+    """Specs and records of this leadership, and which intents this very process made and has not tried yet."""
+
+    def __init__(self, specs: Mapping[CredentialId, Spec], stored: Mapping[CredentialId, Stored]) -> None:
+        self.specs = dict(specs)
+        self.stored = dict(stored)
+        self.fresh: set[str] = set()
+        self.enrolled = sum(1 for one in stored.values() if one.record.last_version > 0)
+
+    def get(self, target: CredentialId) -> Stored:
+        return self.stored.get(target) or Stored(Record(target))
+
+    def keep(self, stored: Iterable[Stored]) -> None:
+        self.stored.update((one.record.id, one) for one in stored)
+
+
+class Advance:
+    """One per leadership."""
+
+    def __init__(self, crew: Crew, memory: Memory) -> None:
+        self._crew = crew
+        self._memory = memory
+        self._owners: dict[Owner, list[CredentialId]] = {}
+        for target in memory.specs:
+            self._owners.setdefault(target.owner, []).append(target)
+        self.lost: set[CredentialId] = set()
+
+    def walk(self, targets: Sequence[CredentialId], fence: Fence) -> tuple[Event, ...]:
+        """Moves these credentials as far as they go now; returns what happened. Raises Fault when memory fails.
+
+        Proxy credentials stop at `verified`: their documents are published by `documents.py`, which calls back with
+        `published`. Records that somebody else changed are left in `lost` for the cycle to load again.
+        """
+        happened: list[Event] = []
+        for wave in _slices(targets, self._crew.wave):
+            left: Sequence[CredentialId] = wave
+            for _ in range(ROUNDS):
+                steps = self._steps(left)
+                if not steps:
+                    break
+                events = self._round(steps, fence)
+                happened.extend(event for listed in events.values() for event in listed)
+                left = [target for target in events if target not in self.lost]
+        return tuple(happened)
+
+    def published(self, targets: Iterable[CredentialId], fault: Fault | None, fence: Fence) -> tuple[Event, ...]:
+        """Closes the intents of verified proxy credentials whose document is now in force, or was refused."""
+        steps = [step for step in self._steps(targets) if step.do.action is Action.PUBLISH]
+        events = {step.spec.id: self._outcome(step, fault) for step in steps}
+        self.write(events, fence)
+        return tuple(event for listed in events.values() for event in listed)
+
+    def write(self, events: Mapping[CredentialId, Sequence[CredentialEvent]], fence: Fence) -> None:
+        """Audit, then records, for many credentials; remembers what is stored now."""
+        steps = [(self._memory.get(target), tuple(listed)) for target, listed in events.items() if listed]
+        if not steps:
+            return
+        self._still_leading(fence)
+        written = self._crew.journal.write(steps, fence)
+        self._memory.keep(written.stored)
+        self.lost.update(record.id for record in written.lost)
+
+    def _steps(self, targets: Iterable[CredentialId]) -> list[Step]:
+        now = self._crew.clock.now()
+        found = []
+        for target in targets:
+            spec = self._memory.specs.get(target)
+            if spec is None or target in self.lost:
+                continue
+            record = self._memory.get(target).record
+            decision = decide(spec, record, now)
+            if isinstance(decision, Do):
+                found.append(Step(spec, record, decision))
+        return found
+
+    def _round(self, steps: Sequence[Step], fence: Fence) -> Mapping[CredentialId, Sequence[CredentialEvent]]:
+        """Each credential does its one action; then one write for all of them."""
+        self._still_leading(fence)
+        events: dict[CredentialId, Sequence[CredentialEvent]] = {}
+        events.update(self._intend([step for step in steps if step.do.action is Action.INTEND]))
+        acting = (Action.ISSUE, Action.VERIFY, Action.RETIRE)
+        events.update(self._act([step for step in steps if step.do.action in acting]))
+        events.update(self._publish([step for step in steps if step.do.action is Action.PUBLISH], fence))
+        self.write(events, fence)
+        return events
+
+    def _intend(self, steps: Sequence[Step]) -> Mapping[CredentialId, Sequence[CredentialEvent]]:
+        events: dict[CredentialId, Sequence[CredentialEvent]] = {}
+        for step in steps:
+            self._crew.failpoint.reach("K0", str(step.spec.id))
+            intended = self._crew.performer.intend(step, self._memory.enrolled)
+            self._memory.enrolled += 1 if step.record.last_version == 0 else 0
+            self._memory.fresh.update(event.rotation_id for event in intended)
+            events[step.spec.id] = intended
+        return events
+
+    def _act(self, steps: Sequence[Step]) -> Mapping[CredentialId, Sequence[CredentialEvent]]:
+        """In the pool: only here do several Vault calls run at once."""
+        results = self._crew.pool.map(self._act_one, steps)
+        return {step.spec.id: events for step, events in zip(steps, results, strict=True)}
+
+    def _act_one(self, step: Step) -> Sequence[CredentialEvent]:
+        point = "K1" if step.do.action is Action.ISSUE else "K9" if step.do.action is Action.RETIRE else "K5V"
+        self._crew.failpoint.reach(point, str(step.spec.id))
+        mark = step.record.pending.rotation_id if step.record.pending else ""
+        fresh = mark in self._memory.fresh
+        self._memory.fresh.discard(mark)
+        events = self._crew.performer.act(step, read_back=not fresh)
+        self._crew.failpoint.reach("K12" if step.do.action is Action.RETIRE else "K5W", str(step.spec.id))
+        return events
+
+    def _publish(self, steps: Sequence[Step], fence: Fence) -> Mapping[CredentialId, Sequence[CredentialEvent]]:
+        """Agents' facts, many agents in one transaction. Proxies are published by document."""
+        ready = [step for step in steps if step.spec.id.owner.kind is OwnerKind.AGENT]
+        if not ready:
+            return {}
+        owners = {step.spec.id.owner: self._credentials(step.spec.id.owner) for step in ready}
+        for step in ready:
+            self._crew.failpoint.reach("K6", str(step.spec.id))
+        faults = self._crew.agents.publish(owners, fence)
+        for step in ready:
+            self._crew.failpoint.reach("K7", str(step.spec.id))
+        return {step.spec.id: self._outcome(step, faults[step.spec.id.owner]) for step in ready}
+
+    def _outcome(self, step: Step, fault: Fault | None) -> tuple[CredentialEvent, ...]:
+        facts = step.record.pending.facts if step.record.pending else None
+        if fault is not None:
+            return self._crew.performer.failed(step, fault)
+        if facts is None or step.record.pending is None or step.record.pending.stage is not Stage.VERIFIED:
+            return ()
+        return (self._crew.performer.published(step, facts),)
+
+    def _credentials(self, owner: Owner) -> Sequence[tuple[Spec, Record]]:
+        return [(self._memory.specs[target], self._memory.get(target).record) for target in self._owners[owner]]
+
+    def _still_leading(self, fence: Fence) -> None:
+        """The local deadline, asked before every effect (LCK-1)."""
+        if self._crew.lock.fence() != fence:
+            raise LeadershipLost(Code.LEADERSHIP_LOST, "the local deadline of the leadership has passed")
+
+
+def wake_at(spec: Spec, record: Record, now: datetime) -> datetime:
+    """When the agenda should look at this credential again."""
+    decision = decide(spec, record, now)
+    return now if isinstance(decision, Do) else decision.until
+
+
+def _slices(targets: Sequence[CredentialId], size: int) -> Iterator[Sequence[CredentialId]]:
+    for start in range(0, len(targets), size):
+        yield targets[start : start + size]

@@ -1,0 +1,162 @@
+"""One cycle: hold the lock, look, answer requests, walk what is due, publish. Called by the scheduler's tick.
+
+A fault in one part does not stop the others: with Vault away, requests, suspensions, adoption and documents go on;
+with Consul away nothing is changed anywhere. Only lost leadership ends the cycle at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from rotator.core.errors import Code, Fault, LeadershipLost
+from rotator.core.events import Event, FleetEvent, FleetEventName
+from rotator.core.reasons import Cause, Reason
+from rotator.ports import Clock, Fence, Lock, Secrets
+from rotator.rotation.inbox import Inbox
+from rotator.rotation.reign import Realm, Reign
+
+TRUST_FRESH = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one cycle came to. `faults`: part of the cycle -> what stopped it. `next_at`: when something is due."""
+
+    at: datetime
+    leading: bool
+    events: tuple[Event, ...] = ()
+    faults: tuple[tuple[str, Fault], ...] = ()
+    next_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Run:
+    """Collects what happens in one cycle."""
+
+    events: list[Event] = field(default_factory=list)
+    faults: list[tuple[str, Fault]] = field(default_factory=list)
+
+    def part(self, name: str, act: Callable[[], tuple[Event, ...]]) -> None:
+        try:
+            self.events.extend(act())
+        except LeadershipLost:
+            raise
+        except Fault as fault:
+            self.faults.append((name, fault))
+
+
+class Cycle:
+    """The one caller of everything in this room. Not thread-safe; the scheduler runs one at a time."""
+
+    def __init__(self, realm: Realm, lock: Lock, secrets: Secrets, inbox: Inbox, pki_mount: str) -> None:
+        self._realm = realm
+        self._lock = lock
+        self._secrets = secrets
+        self._inbox = inbox
+        self._pki_mount = pki_mount
+        self._reign: Reign | None = None
+        self._trust: tuple[str, ...] = ()
+        self._trust_at: datetime | None = None
+        self.paused: Cause | None = None  # set when the clock is suspect: look, but change nothing
+
+    @property
+    def reign(self) -> Reign | None:
+        return self._reign
+
+    @property
+    def trust(self) -> tuple[str, ...]:
+        return self._trust
+
+    def change_realm(self, realm: Realm) -> None:
+        """A new configuration: the same leadership goes on with it from the next cycle."""
+        self._realm = realm
+        self._reign = None
+
+    def run(self) -> Report:
+        """Never raises Fault: what went wrong stands in the report, and the next cycle looks again."""
+        run, now = _Run(), self._clock.now()
+        try:
+            reign = self._lead(run)
+            if reign is None:
+                return Report(now, False, tuple(run.events), tuple(run.faults))
+            self._parts(run, reign)
+            return Report(now, True, tuple(run.events), tuple(run.faults), reign.next_at())
+        except LeadershipLost as lost:
+            run.faults.append(("lock", lost))
+            self._forget(run, str(lost))
+            return Report(now, False, tuple(run.events), tuple(run.faults))
+
+    def resign(self) -> None:
+        """Orderly stop: the lock goes before the session, so that the next instance need not wait."""
+        self._reign = None
+        self._lock.release()
+
+    @property
+    def _clock(self) -> Clock:
+        return self._realm.crew.clock
+
+    def _parts(self, run: _Run, reign: Reign) -> None:
+        run.part("suspensions", lambda: reign.apply_suspensions(self._inbox.suspensions()) or ())
+        run.part("observe", reign.observe)
+        run.part("inbox", lambda: self._inbox.answer(reign))
+        if self.paused is None:
+            run.part("walk", reign.walk)
+            run.part("trust", self._refresh_trust)
+            run.part("documents", lambda: reign.publish_documents(self._trust))
+        run.part("reload", lambda: reign.reload_lost() or ())
+
+    def _lead(self, run: _Run) -> Reign | None:
+        """The reign of the fence that holds now; a new one after a take-over, which reconciles before it plans."""
+        try:
+            fence = self._lock.fence() or self._lock.acquire()
+        except LeadershipLost:
+            raise
+        except Fault as fault:
+            run.faults.append(("lock", fault))
+            fence = None
+        if fence is None:
+            if self._reign is not None:
+                self._forget(run, "the lock is not held any more")
+            return None
+        if self._reign is None or self._reign.fence != fence:
+            return self._take_over(run, fence)
+        return self._reign
+
+    def _take_over(self, run: _Run, fence: Fence) -> Reign | None:
+        gained = self._reign is None or self._reign.fence != fence
+        try:
+            if gained:
+                self._tell(run, FleetEventName.LEADERSHIP_GAINED, f"epoch {fence.epoch}")
+            self._reign = Reign(self._realm, fence)
+        except LeadershipLost:
+            raise
+        except Fault as fault:
+            run.faults.append(("records", fault))
+            self._reign = None
+        return self._reign
+
+    def _forget(self, run: _Run, why: str) -> None:
+        """All work hangs on the leadership and goes with it."""
+        self._reign = None
+        try:
+            self._tell(run, FleetEventName.LEADERSHIP_LOST, why)
+        except Fault as fault:
+            run.faults.append(("audit", fault))
+
+    def _tell(self, run: _Run, name: FleetEventName, text: str) -> None:
+        event = FleetEvent(self._clock.now(), name, "service", Cause(Reason.NO_LOCK, text))
+        self._realm.tools.audit.append([event])
+        run.events.append(event)
+
+    def _refresh_trust(self) -> tuple[Event, ...]:
+        """The CA bundle of the proxies; an empty answer is never believed while one is known (ENG-15)."""
+        now = self._clock.now()
+        if self._trust and self._trust_at is not None and now - self._trust_at < TRUST_FRESH:
+            return ()
+        chain = self._secrets.ca_chain(self._pki_mount)
+        if not chain:
+            raise Fault(Code.VAULT_NOT_CONFIGURED, f"{self._pki_mount} has no issuer", hint="run rotator bootstrap")
+        self._trust, self._trust_at = chain, now
+        return ()

@@ -1,0 +1,186 @@
+"""Everything that hangs on one leadership: built at take-over, forgotten as a whole when leadership ends (LCK-4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from rotator.core.decide import decide
+from rotator.core.events import Event, FleetEvent, FleetEventName
+from rotator.core.fleet import Fleet, Proxy
+from rotator.core.identity import CredentialId, Owner, OwnerKind
+from rotator.core.model import Facts
+from rotator.core.plan import Row, by_urgency
+from rotator.core.reasons import Cause, Reason
+from rotator.core.spec import Spec, Suspension
+from rotator.ports import Fence
+from rotator.publish.layout import Layout
+from rotator.records import requests
+from rotator.rotation.advance import Advance, Crew, Memory, wake_at
+from rotator.rotation.agenda import Agenda
+from rotator.rotation.agents import facts_to_publish
+from rotator.rotation.documents import Publication, Tools
+from rotator.rotation.observe import Observed, Observer
+from rotator.rotation.shelf import Shelf
+
+# Waves that one cycle walks before it looks at requests and reports again.
+WAVES_PER_CYCLE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Realm:
+    """What does not change with leadership: the configuration and the clients."""
+
+    fleet: Fleet
+    layout: Layout
+    crew: Crew
+    tools: Tools
+    observer: Observer
+
+    @property
+    def shelf(self) -> Shelf:
+        return self.tools.shelf
+
+
+class Reign:
+    """The state of one leadership. Every method may raise Fault; LeadershipLost ends the reign."""
+
+    def __init__(self, realm: Realm, fence: Fence) -> None:
+        self.realm = realm
+        self.fence = fence
+        loaded = {CredentialId.parse(target): stored for target, stored in realm.crew.journal.load().items()}
+        self.memory = Memory({spec.id: spec for spec in realm.fleet.specs()}, loaded)
+        self.advance = Advance(realm.crew, self.memory)
+        self.publication = Publication(realm.tools, realm.fleet)
+        self.agenda = Agenda()
+        self.observed = Observed({})
+        self._suspensions: Mapping[str, requests.SuspensionEntry] = {}
+        self._told_adopted: dict[str, int] = {}
+        now = realm.crew.clock.now()
+        for target in self.memory.specs:
+            self.agenda.set(target, now)
+
+    def touch(self, targets: Iterable[CredentialId]) -> None:
+        """Looks at these credentials in this cycle."""
+        now = self.realm.crew.clock.now()
+        for target in targets:
+            if target in self.memory.specs:
+                self.agenda.set(target, now)
+
+    def apply_suspensions(self, entries: Mapping[str, requests.SuspensionEntry]) -> None:
+        """Puts pauses on the specs; what was paused or released is looked at again."""
+        if entries == self._suspensions:
+            return
+        self._suspensions = entries
+        for target, spec in list(self.memory.specs.items()):
+            pause = suspension_of(target, entries)
+            if pause != spec.suspension:
+                self.memory.specs[target] = replace(spec, suspension=pause)
+                self.touch([target])
+
+    def observe(self) -> tuple[Event, ...]:
+        """Reads node reports where evidence is awaited, always of proxies, and folds complete evidence."""
+        awaiting = [one.record for one in self.memory.stored.values() if one.record.adopted_at is None]
+        owners = {record.id.owner for record in awaiting if record.current is not None}
+        owners.update(Owner(OwnerKind.PROXY, proxy.name) for proxy in self.realm.fleet.proxies)
+        observed = self.realm.observer.look(owners)
+        self.observed = Observed({**self.observed.reports, **observed.reports})
+        events = self.realm.observer.adopted(awaiting, observed, self.realm.crew.clock.now())
+        self.advance.write({target: (event,) for target, event in events.items()}, self.fence)
+        self.touch(events)
+        return (*events.values(), *self._documents_adopted())
+
+    def walk(self) -> tuple[Event, ...]:
+        """Moves what is due, most urgent first; what exceeds this cycle's share stays due."""
+        now = self.realm.crew.clock.now()
+        due = self.agenda.take_due(now)
+        ordered = [row.spec.id for row in by_urgency(self._rows(due), now)]
+        share = self.realm.crew.wave * WAVES_PER_CYCLE
+        now_turn, later = ordered[:share], ordered[share:]
+        try:
+            return self.advance.walk(now_turn, self.fence)
+        finally:
+            self._schedule(now_turn)
+            self.touch(later)
+
+    def publish_documents(self, trust: tuple[str, ...]) -> tuple[Event, ...]:
+        """Brings every proxy's document up to date and closes the intents of its certificates."""
+        happened: list[Event] = []
+        for proxy in self.realm.fleet.proxies:
+            happened.extend(self._publish_document(proxy, trust))
+        return tuple(happened)
+
+    def reload_lost(self) -> None:
+        """Loads again what somebody else changed, so that the next decision knows it."""
+        if not self.advance.lost:
+            return
+        lost = set(self.advance.lost)
+        loaded = self.realm.crew.journal.load()
+        self.memory.keep(stored for target, stored in loaded.items() if CredentialId.parse(target) in lost)
+        self.advance.lost.clear()
+        self.touch(lost)
+
+    def next_at(self) -> datetime | None:
+        return self.agenda.next_at()
+
+    def certificates(self, proxy: Proxy) -> Mapping[str, tuple[Spec, Facts]]:
+        """What the proxy's document should name: for each of its credentials the version consumers shall use."""
+        known = ((spec, facts_to_publish(self.memory.get(spec.id).record)) for spec in proxy.credentials)
+        return {spec.id.name: (spec, facts) for spec, facts in known if facts is not None}
+
+    def _publish_document(self, proxy: Proxy, trust: tuple[str, ...]) -> tuple[Event, ...]:
+        targets = [spec.id for spec in proxy.credentials]
+        if not self.publication.reconcile(proxy, trust, self.certificates(proxy), self.fence):
+            return ()
+        events = self.advance.published(targets, None, self.fence)
+        self._schedule(targets)
+        return events
+
+    def _documents_adopted(self) -> tuple[Event, ...]:
+        """Tells once per version that every node of a proxy runs it, with the time it took."""
+        events = []
+        for proxy in self.realm.fleet.proxies:
+            known = self.publication.known(proxy.name)
+            reports = self.observed.reports.get(Owner(OwnerKind.PROXY, proxy.name), ())
+            if known is None or known.pointer is None or not reports:
+                continue
+            version = known.pointer.version
+            behind = [report for report in reports if report.version < version]
+            if behind or self._told_adopted.get(proxy.name) == version:
+                continue
+            self._told_adopted[proxy.name] = version
+            now = self.realm.crew.clock.now()
+            took = f"{(max(report.at for report in reports) - known.pointer.issued_at).total_seconds():.3f}"
+            after = (("version", str(version)), ("seconds", took))
+            cause = Cause(Reason.ADOPTED, "every node runs it", tuple((report.node, "applied") for report in reports))
+            events.append(FleetEvent(now, FleetEventName.DOCUMENT_ADOPTED, f"proxy/{proxy.name}", cause, (), after))
+        if events:
+            self.realm.tools.audit.append(events)
+        return tuple(events)
+
+    def _rows(self, targets: Iterable[CredentialId]) -> list[Row]:
+        now = self.realm.crew.clock.now()
+        rows = []
+        for target in targets:
+            spec = self.memory.specs.get(target)
+            if spec is not None:
+                record = self.memory.get(target).record
+                rows.append(Row(spec, record, decide(spec, record, now)))
+        return rows
+
+    def _schedule(self, targets: Iterable[CredentialId]) -> None:
+        now = self.realm.crew.clock.now()
+        for target in targets:
+            spec = self.memory.specs.get(target)
+            if spec is not None:
+                self.agenda.set(target, wake_at(spec, self.memory.get(target).record, now))
+
+
+def suspension_of(target: CredentialId, entries: Mapping[str, requests.SuspensionEntry]) -> Suspension | None:
+    """The pause that holds for a credential: its own before its owner's before the one of everything."""
+    for name, own in ((str(target), True), (str(target.owner), False), ("all", False)):
+        entry = entries.get(name)
+        if entry is not None:
+            return Suspension(own, entry.reason, f"{entry.actor.kind.value}/{entry.actor.id}", entry.at)
+    return None
