@@ -18,7 +18,7 @@ HELP = """Keeps API agents' credentials fresh and their secure API proxies corre
 Exit codes: 0 ok · 1 failed · 2 usage · 3 configuration invalid · 4 not authorised · 5 unreachable · 6 partly done ·
 7 another instance holds the lock · 130 interrupted.
 """
-_NOT_COMMANDS = frozenset({"main", "console", "options"})
+_NOT_COMMANDS = frozenset({"main", "console", "asking"})
 
 app = typer.Typer(
     name="rotator",

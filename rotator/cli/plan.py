@@ -1,0 +1,79 @@
+"""`rotator plan`: what would be done now, and until when the rest waits, each row with its reason and evidence."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from rotator.cli.console import (
+    DEFAULT_CONFIG,
+    Column,
+    ConfigOption,
+    Console,
+    Exit,
+    Output,
+    OutputOption,
+    moment,
+)
+from rotator.core.errors import Fault
+
+# terraform's convention for `-detailed-exitcode`; without the option 0, because wrappers trip over 2.
+CHANGES = 2
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def plan(
+        config: ConfigOption = DEFAULT_CONFIG,
+        output: OutputOption = Output.TABLE,
+        everything: Annotated[bool, typer.Option("--all", help="also what waits, not only what acts now")] = False,
+        detailed_exitcode: Annotated[
+            bool, typer.Option("--detailed-exitcode", help="exit 2 when something would be done now")
+        ] = False,
+    ) -> int:
+        """Show what would be rotated now and why; changes nothing."""
+        from rotator import app as wiring
+        from rotator.clients.clock import SystemClock
+
+        console = Console(output)
+        try:
+            now = SystemClock().now()
+            rows = wiring.open_view(wiring.load(config)).rows(now)
+        except Fault as fault:
+            console.fail(fault)
+        acting = [row for row in rows if row.acts]
+        shown = rows if everything else acting
+        if console.json:
+            console.data({"at": now, "acting": len(acting), "rows": [as_json(row) for row in shown]})
+        else:
+            _table(console, shown, now)
+            console.say(f"{len(acting)} of {len(rows)} credentials act now")
+        return CHANGES if detailed_exitcode and acting else Exit.OK
+
+
+def _table(console: Console, rows: Any, now: Any) -> None:
+    columns = (Column("TARGET", "bold"), Column("ACTION"), Column("WHEN"), Column("REASON", "cyan"), Column("EVIDENCE"))
+    lines = []
+    for row in rows:
+        fields = as_json(row)
+        when = "now" if row.acts else moment(row.decision.until, now)
+        evidence = " ".join(f"{name}={value}" for name, value in row.decision.cause.evidence)
+        lines.append((fields["target"], fields["action"], when, fields["reason"], evidence or fields["text"]))
+    console.table(columns, lines)
+
+
+def as_json(row: Any) -> dict[str, Any]:
+    """One row for programs: target, action or wait, when, reason, words, evidence."""
+    cause = row.decision.cause
+    return {
+        "target": str(row.spec.id),
+        "kind": row.spec.kind,
+        "action": row.decision.action.value if row.acts else "wait",
+        "until": None if row.acts else row.decision.until,
+        "reason": cause.reason.value,
+        "text": cause.text,
+        "evidence": dict(cause.evidence),
+        "actor": f"{cause.actor.kind.value}/{cause.actor.id}",
+        "request": cause.request,
+    }
