@@ -38,9 +38,9 @@ class _Run:
     events: list[Event] = field(default_factory=list)
     faults: list[tuple[str, Fault]] = field(default_factory=list)
 
-    def part(self, name: str, act: Callable[[], tuple[Event, ...]]) -> None:
+    def part(self, name: str, act: Callable[[], tuple[Event, ...] | None]) -> None:
         try:
-            self.events.extend(act())
+            self.events.extend(act() or ())
         except LeadershipLost:
             raise
         except Fault as fault:
@@ -98,14 +98,14 @@ class Cycle:
         return self._realm.crew.clock
 
     def _parts(self, run: _Run, reign: Reign) -> None:
-        run.part("suspensions", lambda: reign.apply_suspensions(self._inbox.suspensions()) or ())
+        run.part("suspensions", lambda: reign.apply_suspensions(self._inbox.suspensions()))
         run.part("observe", reign.observe)
         run.part("inbox", lambda: self._inbox.answer(reign))
         if self.paused is None:
             run.part("walk", reign.walk)
             run.part("trust", self._refresh_trust)
             run.part("documents", lambda: reign.publish_documents(self._trust))
-        run.part("reload", lambda: reign.reload_lost() or ())
+        run.part("reload", reign.reload_lost)
 
     def _lead(self, run: _Run) -> Reign | None:
         """The reign of the fence that holds now; a new one after a take-over, which reconciles before it plans."""

@@ -32,7 +32,7 @@ class Performer:
         self._clock = clock
         self._acts = {Action.ISSUE: self._issue, Action.VERIFY: self._verify, Action.RETIRE: self._retire}
 
-    def intend(self, step: Step, enrolled: int) -> tuple[events.CredentialEvent, ...]:
+    def intend(self, step: Step, enrolled: int) -> tuple[events.Intended, ...]:
         """The durable intent. `enrolled`: how many credentials were enrolled before, for the phase of a first version.
 
         No effect outside: the journal that writes this event makes the intent durable before Vault is touched.
