@@ -62,10 +62,11 @@ class Redactor:
 
 
 def _spellings(text: str) -> tuple[str, ...]:
-    """As it is, and as it looks inside JSON, a URL, base64 and hex."""
-    raw = text.encode()
+    """As it is, and as it looks in JSON, in JSON inside a line of JSON or a repr, in a URL, in base64 and in hex."""
+    raw, quoted = text.encode(), json.dumps(text)[1:-1]
     coded = (base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode(), raw.hex())
-    return tuple(dict.fromkeys((text, json.dumps(text)[1:-1], quote(text, safe=""), *coded)))
+    escaped = (quoted, json.dumps(quoted)[1:-1], repr(text)[1:-1], repr(quoted)[1:-1])
+    return tuple(dict.fromkeys((text, *escaped, quote(text, safe=""), *coded)))
 
 
 def configure(redactor: Redactor, *, level: str = "info", style: str = "json", stream: TextIO | None = None) -> None:
