@@ -7,6 +7,16 @@ from typing import Protocol
 
 from rotator.core.model import Facts, Pending
 from rotator.core.spec import Spec
+from rotator.ports import Clock, Failpoint, Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class KindPorts:
+    """The sockets every kind is built on. The function `build(ports)` of a kind's file takes it."""
+
+    secrets: Secrets
+    clock: Clock
+    failpoint: Failpoint
 
 
 @dataclass(frozen=True, slots=True)
