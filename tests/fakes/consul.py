@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
+from typing import Any
 
 from rotator.core.errors import Code, Conflict, Denied, Fault, LeadershipLost, Unavailable
 from rotator.ports import TRANSACTION_BYTES, VALUE_LIMIT, WRITES_PER_TRANSACTION, Clock, Entry, Fence, Put, Write
@@ -190,7 +191,7 @@ class FakeLock:
         if held := self.fence():
             return held
         entry = self.consul.entries.get(self._key)
-        raw = json.loads(entry.value) if entry else {"epoch": 0, "instance": ""}
+        raw: dict[str, Any] = json.loads(entry.value) if entry else {"epoch": 0, "instance": ""}
         holder = entry.session if entry else ""
         mine = holder == self._ended or (self._predecessor_is_dead and raw["instance"] == self._instance)
         delayed = self.consul.delayed.get(self._key, 0.0) > self.consul.clock.monotonic()
