@@ -24,7 +24,7 @@ _NUMBERS = itertools.count(1)
 
 @dataclass
 class World:
-    """`prefix`: of this test alone. `lock(instance, dead)`: a new process. `destroy(fence)`: an operator ends a session."""
+    """`prefix`: of this test alone. `lock(instance, dead)`: a new process. `destroy(fence)`: as an operator."""
 
     prefix: str
     clock: FakeClock
