@@ -93,19 +93,28 @@ class ConsulWire:
     ) -> bytes:
         """Reads to the end against the deadline of the whole call: a socket's timeout starts anew with every byte."""
         chunks: list[bytes] = []
-        size = 0
-        while chunk := response.read(_CHUNK):
+        missing, size = response.length, 0
+        while missing != 0 and (chunk := _some(response, missing)):
             chunks.append(chunk)
             size += len(chunk)
+            missing = None if missing is None else missing - len(chunk)
             left = until - self._clock.monotonic()
             if left <= 0 or size > _LARGEST_REPLY:
                 raise TimeoutError
             if connection.sock is not None:
                 connection.sock.settimeout(left)
-        # http.client returns a short body without complaint when it is read in pieces.
-        if response.length:
-            raise http.client.IncompleteRead(b"", response.length)
+        if missing:
+            raise http.client.IncompleteRead(b"", missing)
+        response.close()
         return b"".join(chunks)
+
+
+def _some(response: http.client.HTTPResponse, missing: int | None) -> bytes:
+    """What has arrived, at most one read of the socket: `read(n)` would go on until n bytes are there.
+
+    The caller counts what is missing, because `read1` does not count down in early releases of Python 3.11.
+    """
+    return response.read1(_CHUNK if missing is None else min(missing, _CHUNK))
 
 
 def open_wire(settings: ConsulSettings, clock: Clock) -> ConsulWire:
