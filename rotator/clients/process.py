@@ -57,7 +57,7 @@ def send_signal(pid_file: Path, name: str) -> None:
     try:
         pid = int(pid_file.read_text(encoding="ascii").strip())
         if pid <= 1:
-            raise ValueError
+            raise ValueError(pid)  # noqa: TRY301 - same words as for a file without a number
         os.kill(pid, number)
     except ProcessLookupError:
         raise Unavailable(Code.HOOK_COMMAND_FAILED, f"no process has the id in {pid_file}") from None

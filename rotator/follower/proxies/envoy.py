@@ -37,7 +37,7 @@ class EnvoyStatus(Protocol):
 
 
 class EnvoyAdapter:
-    """`parts` is the parsed base document (`templates/envoy.json`); `status` may be None: then only the probe speaks."""
+    """`parts` is the parsed base document (`templates/envoy.json`); without `status` only the probe speaks."""
 
     name = "envoy"
     needs_reload = False
