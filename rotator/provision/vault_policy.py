@@ -1,0 +1,104 @@
+"""Least privilege in Vault, as HCL text to review: exact paths from the configuration, one line per need.
+
+The model was tried on OpenBao: all that is not listed answers 403. `+` stands for exactly one whole path segment.
+Without the three self paths a valid token looks dead to `lookup-self`, because it does not have the `default` policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rotator.config.settings import Settings
+from rotator.core.fleet import Fleet
+from rotator.core.identity import OwnerKind
+from rotator.core.spec import Spec
+from rotator.provision.principals import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One path with what is allowed there, and why."""
+
+    path: str
+    capabilities: tuple[str, ...]
+    why: str
+
+
+SELF = (
+    Rule("auth/token/lookup-self", ("read",), "is the own token alive"),
+    Rule("auth/token/renew-self", ("update",), "keep it alive"),
+    Rule("auth/token/revoke-self", ("update",), "end it at shutdown"),
+)
+# What the holder may do, and nothing else: `rotator doctor` needs it. The only path below sys/.
+CAPABILITIES = Rule("sys/capabilities-self", ("update",), "rotator doctor: may I do what I must")
+
+
+def rules(settings: Settings, principal: Principal) -> tuple[Rule, ...]:
+    """Everything the principal may do in Vault."""
+    return _service(settings) if principal.owner is None else _follower(settings.fleet, principal)
+
+
+def text(settings: Settings, principal: Principal) -> str:
+    """The policy as HCL."""
+    return render(f"rotator: {principal}", rules(settings, principal))
+
+
+def render(title: str, listed: Iterable[Rule]) -> str:
+    blocks = [f"# {title}; everything that is not listed is denied"]
+    for rule in listed:
+        allowed = ", ".join(f'"{one}"' for one in rule.capabilities)
+        blocks.append(f'# {rule.why}\npath "{rule.path}" {{\n  capabilities = [{allowed}]\n}}')
+    return "\n\n".join(blocks) + "\n"
+
+
+def issuing_paths(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """(mount, role) of every PKI role that the service uses."""
+    vault = settings.vault
+    defaults = {(vault.pki_mount, vault.agent_role), (vault.pki_mount, vault.proxy_role)}
+    return tuple(sorted(defaults | {(s.settings.mount, s.settings.role) for s in settings.fleet.specs()}))
+
+
+def folders(settings: Settings) -> tuple[tuple[str, str], ...]:
+    """(KV mount, path pattern) below which the service keeps material."""
+    mount = settings.vault.kv_mount
+    patterns = {(mount, "agents/+/+"), (mount, "proxies/+/+")}
+    return tuple(sorted(patterns | {(s.kv_mount, _pattern(s)) for s in settings.fleet.specs()}))
+
+
+def _pattern(spec: Spec) -> str:
+    """`agents/billing/tls` -> `agents/+/+`: the names may change, the depth and the first folder may not."""
+    first, *rest = spec.kv_path.split("/")
+    return "/".join([first, *("+" for _ in rest)])
+
+
+def _service(settings: Settings) -> tuple[Rule, ...]:
+    found: list[Rule] = [*SELF, CAPABILITIES]
+    for mount, role in issuing_paths(settings):
+        found.append(Rule(f"{mount}/issue/{role}", ("update",), "issue certificates of this role"))
+        found.append(Rule(f"{mount}/roles/{role}", ("read",), "rotator doctor: role facts"))
+    for mount in sorted({mount for mount, _ in issuing_paths(settings)}):
+        found.append(Rule(f"{mount}/cert/ca_chain", ("read",), "the trust bundle"))
+        found.append(Rule(f"{mount}/issuer/default", ("read",), "the issuer's life and settings"))
+    for mount, pattern in folders(settings):
+        found.append(Rule(f"{mount}/data/{pattern}", ("create", "update", "read"), "material, written by CAS"))
+        found.append(Rule(f"{mount}/metadata/{pattern}", ("read",), "version numbers, without material"))
+        found.append(Rule(f"{mount}/destroy/{pattern}", ("update",), "retire old versions"))
+    for mount in sorted({mount for mount, _ in folders(settings)}):
+        found.append(Rule(f"{mount}/config", ("read",), "rotator doctor: how many versions are kept"))
+    return tuple(found)
+
+
+def _follower(fleet: Fleet, principal: Principal) -> tuple[Rule, ...]:
+    """The own token and the own credentials, by their full paths."""
+    own = [spec for spec in fleet.specs() if spec.id.owner == principal.owner]
+    reading = (
+        Rule(f"{spec.kv_mount}/data/{spec.kv_path}", ("read",), f"its credential {spec.id.name}") for spec in own
+    )
+    return (*SELF, *reading)
+
+
+def longest_ttl_seconds(specs: Sequence[Spec], kind: OwnerKind | None = None) -> int:
+    """The longest lifetime that is asked for; a day where nothing is configured yet."""
+    spans = [int(spec.ttl.total_seconds()) for spec in specs if kind is None or spec.id.owner.kind is kind]
+    return max(spans, default=86400)
