@@ -1,0 +1,1 @@
+"""Followers: convergence with fakes, and Envoy for real."""
