@@ -1,4 +1,4 @@
-"""Consul's ACL API with a management token, for `rotator bootstrap` only.
+"""Consul's ACL API with a management token, for `rotator bootstrap`, and the questions of `rotator doctor`.
 
 py-consul has no call that finds a token by its description and keeps its secret readable, so these few calls are made
 over the same library that it uses. No call is repeated, no redirect followed, no reply body reaches an error.
@@ -24,7 +24,8 @@ class ConsulAdmin:
         self._session.trust_env = False  # a proxy or .netrc of the environment must not see the token
         self._session.verify = endpoint.bundle or True
         self._session.cert = endpoint.client
-        self._session.headers["X-Consul-Token"] = token.reveal()
+        if token:
+            self._session.headers["X-Consul-Token"] = token.reveal()
         self._endpoint = endpoint
 
     def policy(self, name: str) -> Mapping[str, Any] | None:
@@ -54,6 +55,23 @@ class ConsulAdmin:
         body = {"Description": description, "Policies": [{"Name": policy}], "Local": False}
         return Secret(str(self._call("PUT", "acl/token", body)["SecretID"]))
 
+    def leader(self) -> str:
+        """host:port of the leader, empty when there is none."""
+        return str(self._call("GET", "status/leader"))
+
+    def try_session(self) -> None:
+        """Makes a session and ends it at once. Denied when the token may not."""
+        made = self._call("PUT", "session/create", {"Name": "rotator doctor", "TTL": "10s", "Behavior": "delete"})
+        self._call("PUT", f"session/destroy/{made['ID']}")
+
+    def may_read(self, key: str) -> bool:
+        """Whether the token may read a key, present or absent. Not asked as a list, which Consul filters silently."""
+        try:
+            self._call("GET", f"kv/{key}")
+        except Denied:
+            return False
+        return True
+
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
             reply = self._session.request(
@@ -65,6 +83,8 @@ class ConsulAdmin:
             )
             if reply.status_code == 200:
                 return reply.json()
+            if reply.status_code == 404 and path.startswith("kv/"):
+                return None
         except requests.exceptions.SSLError:
             raise Denied(Code.CONSUL_TLS, "Consul's certificate is not accepted", hint="check [consul.tls]") from None
         except requests.exceptions.RequestException as problem:

@@ -92,6 +92,19 @@ class VaultAdmin:
         return reply
 
 
+def approle_token(endpoint: Endpoint, mount: str, role_id: str, secret_id: Secret) -> Secret:
+    """One login, for a command that ends soon. Denied when Vault refuses it."""
+    reply = VaultAdmin(endpoint, Secret(""))._call(
+        "post", f"auth/{mount}/login", {"role_id": role_id, "secret_id": secret_id.reveal()}
+    )
+    if reply.status_code in (400, 403):
+        hint = "check role id and secret-id; `rotator bootstrap --apply --hand-out` makes new ones"
+        raise Denied(Code.VAULT_LOGIN_REFUSED, f"Vault refuses the login at auth/{mount}", hint=hint)
+    if reply.status_code != 200:
+        raise _refusal(reply.status_code, f"auth/{mount}/login")
+    return Secret(str(reply.json()["auth"]["client_token"]))
+
+
 def _absent(reply: requests.Response) -> bool:
     return reply.status_code == 404
 

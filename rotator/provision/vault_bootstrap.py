@@ -12,6 +12,9 @@ from rotator.provision.changes import Change, Sign, differing
 from rotator.provision.principals import Principal
 from rotator.provision.wanted import DEFAULTS, Authority, Mount, Options, Resource, Wanted, approle_path
 
+# A CA that was made just now must already be valid for everybody whose clock is behind.
+CA_BACKDATE = "3600s"
+
 
 @dataclass(frozen=True, slots=True)
 class AppRoleLogin:
@@ -91,6 +94,7 @@ def _generate_root(admin: VaultAdmin, wanted: Authority) -> None:
         "key_type": "ec",
         "key_bits": 256,
         "ttl": f"{wanted.root_life}s",
+        "not_before_duration": CA_BACKDATE,
     }
     admin.write(f"{wanted.root_mount}/root/generate/internal", body)
 
@@ -99,8 +103,14 @@ def _sign_intermediate(admin: VaultAdmin, wanted: Authority) -> None:
     """The default issuer is set by name: hashicorp/vault#19210, a half-failed set-signed leaves none."""
     request = {"common_name": wanted.name, "key_type": "ec", "key_bits": 256}
     csr = admin.write(f"{wanted.mount}/intermediate/generate/internal", request)["csr"]
-    life = {"csr": csr, "common_name": wanted.name, "ttl": f"{wanted.life}s", "format": "pem_bundle"}
-    signed = admin.write(f"{wanted.root_mount}/root/sign-intermediate", life)
+    wish = {
+        "csr": csr,
+        "common_name": wanted.name,
+        "ttl": f"{wanted.life}s",
+        "format": "pem_bundle",
+        "not_before_duration": CA_BACKDATE,
+    }
+    signed = admin.write(f"{wanted.root_mount}/root/sign-intermediate", wish)
     imported = admin.write(f"{wanted.mount}/intermediate/set-signed", {"certificate": signed["certificate"]})
     issuer = next(one for one, key in imported["mapping"].items() if key)
     admin.write(f"{wanted.mount}/config/issuers", {"default": issuer})

@@ -14,7 +14,7 @@ from rotator.core.secret import Secret
 from rotator.provision import consul_bootstrap, consul_policy
 from rotator.provision.changes import Change, Sign
 from rotator.provision.principals import SERVICE, find
-from tests.provision.fleet import settings
+from tests.assets.fleet import settings
 
 Consul = tuple[str, ConsulAdmin, tuple[Change, ...]]
 FLEET = settings().fleet

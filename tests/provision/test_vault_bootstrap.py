@@ -13,7 +13,7 @@ from rotator.core.errors import Code, Denied
 from rotator.provision import vault_bootstrap, wanted
 from rotator.provision.changes import Change, Sign
 from rotator.provision.principals import SERVICE, find
-from tests.provision.fleet import settings
+from tests.assets.fleet import settings
 
 pytestmark = pytest.mark.servers
 Vault = tuple[str, VaultAdmin, tuple[Change, ...]]
