@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import threading
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +16,8 @@ from typing import IO
 from rotator.core.errors import Code, Denied, Unavailable
 
 OUTPUT_KEPT = 4096
-_CHUNK = 1024
+_HALF = OUTPUT_KEPT // 2
+_CHUNK = 4096
 # Nothing of our own environment reaches a child: it may hold VAULT_TOKEN or CONSUL_HTTP_TOKEN.
 _PASSED = ("PATH", "HOME", "LANG", "TZ", "XDG_RUNTIME_DIR")
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -25,7 +25,8 @@ _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """status: exit status, negative for a signal. output: the last OUTPUT_KEPT bytes of stdout and stderr."""
+    """status: exit status, negative for a signal. output: the first and the last OUTPUT_KEPT / 2 bytes of both streams
+    (Envoy tells the reason first and dumps its configuration after it, others tell it last)."""
 
     status: int
     output: str
@@ -69,7 +70,7 @@ def send_signal(pid_file: Path, name: str) -> None:
 
 
 def _await(child: subprocess.Popen[bytes], name: str, timeout: timedelta) -> Ended:
-    kept: deque[bytes] = deque(maxlen=OUTPUT_KEPT // _CHUNK)
+    kept = _Kept()
     assert child.stdout is not None  # noqa: S101 - PIPE was asked for
     reader = threading.Thread(target=_drain, args=(child.stdout, kept), daemon=True)
     reader.start()
@@ -84,12 +85,30 @@ def _await(child: subprocess.Popen[bytes], name: str, timeout: timedelta) -> End
     finally:
         # A daemon that the command left behind may hold the pipe open: its later words are not waited for.
         reader.join(1.0)
-    return Ended(status, b"".join(kept).decode("utf-8", "replace"))
+    return Ended(status, kept.text())
 
 
-def _drain(stream: IO[bytes], kept: deque[bytes]) -> None:
+class _Kept:
+    """Head and tail of a stream of any length."""
+
+    def __init__(self) -> None:
+        self._head, self._tail, self._cut = b"", b"", False
+
+    def add(self, chunk: bytes) -> None:
+        room = _HALF - len(self._head)
+        self._head += chunk[:room]
+        tail = self._tail + chunk[room:]
+        self._cut = self._cut or len(tail) > _HALF
+        self._tail = tail[-_HALF:]
+
+    def text(self) -> str:
+        gap = b"\n...\n" if self._cut else b""
+        return (self._head + gap + self._tail).decode("utf-8", "replace")
+
+
+def _drain(stream: IO[bytes], kept: _Kept) -> None:
     while chunk := os.read(stream.fileno(), _CHUNK):
-        kept.append(chunk)
+        kept.add(chunk)
 
 
 def _environment() -> dict[str, str]:

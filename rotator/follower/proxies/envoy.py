@@ -84,9 +84,13 @@ class EnvoyAdapter:
         )  # fmt: skip
 
     def words(self, output: str) -> str:
-        lines = [_STAMP.sub("", line).strip() for line in output.splitlines()]
-        told = [line for line in lines if line and not line.startswith("exiting")]
-        return " ".join(told)[:SHOWN_WORDS] or "envoy gave no reason"
+        """The first message; where Envoy dumps the configuration, the last cause, which it tells after the dump."""
+        cause = output.rpartition(" caused by ")[2] if " caused by " in output else ""
+        if cause:
+            return cause.splitlines()[0].strip().rstrip(")")[:SHOWN_WORDS]
+        stamped = [_STAMP.sub("", line).strip() for line in output.splitlines() if _STAMP.match(line)]
+        told = next((line for line in stamped if line), "")
+        return told[:SHOWN_WORDS] or " ".join(output.split())[:SHOWN_WORDS] or "envoy gave no reason"
 
     def mark(self) -> int | None:
         return self._ask(lambda status: status.refusals())
