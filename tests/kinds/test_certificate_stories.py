@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -74,7 +75,7 @@ class Room:
 
 @pytest.fixture
 def room(vault: tuple[str, VaultAdmin, object], request: pytest.FixtureRequest) -> Room:
-    name = f"billing-{abs(hash(request.node.name)) % 10**9}"
+    name = f"billing-{zlib.crc32(request.node.name.encode())}"
     return Room(vault[1], make_spec(OwnerKind.AGENT, name))
 
 
