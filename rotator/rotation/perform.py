@@ -62,7 +62,8 @@ class Performer:
         failure = events.Failed(
             now, step.spec.id, step.do.cause, step.do.action, fault.family, fault.code.value, fault.text, again, mark
         )
-        if fault.family is not Family.REJECTED or pending is None:
+        # A retirement that is refused says nothing about the rotation that may be in flight beside it.
+        if fault.family is not Family.REJECTED or pending is None or step.do.action is Action.RETIRE:
             return (failure,)
         cause = Cause(Reason.REJECTED, fault.text, (("code", fault.code.value),))
         given_up = events.Abandoned(now, step.spec.id, cause, mark, pending.version, pending.facts)

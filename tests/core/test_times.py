@@ -149,3 +149,17 @@ def test_spread_differs_between_credentials_and_versions() -> None:
     """The same share for all would move the peak instead of flattening it."""
     shares = {due.fixed_share(CredentialId.parse(f"agent/a{n % 50}/tls"), n // 50) for n in range(1000)}
     assert len(shares) == 1000
+
+
+def test_opening_in_the_skipped_hour_of_spring_is_passed_over() -> None:
+    """On 29 March 2026 half past two does not exist in Berlin; three o'clock comes before it: closed that day."""
+    window = Window(frozenset({6}), time(2, 30), time(3), "Europe/Berlin")
+    opening = windows.next_opening([window], datetime(2026, 3, 28, 12, tzinfo=UTC))
+    assert opening == datetime(2026, 4, 5, 0, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("left", [0.5, 1, 3.9])
+def test_last_seconds_of_a_life_are_no_reason_to_hurry_below_a_second(left: float) -> None:
+    """A quarter of nearly nothing would be a hot loop just before the expiry."""
+    record = replace(make_record(), current=replace(make_facts(2), not_after=NOW + left * SECOND))
+    assert retry.retry_at(record, Action.ISSUE, Family.UNAVAILABLE, NOW) == NOW + SECOND
