@@ -67,6 +67,7 @@ class VersionDirectories:
                 _sync(self.root / "versions")
             except OSError:
                 shutil.rmtree(temporary, ignore_errors=True)
+                shutil.rmtree(self.path(name), ignore_errors=True)
                 raise
 
     def drop(self, name: str) -> None:
