@@ -41,6 +41,7 @@ def follow(
 ) -> None:
     """Follow what is published for proxies and agents on this node, and put it into force here."""
     from rotator.clients.clock import SystemClock
+    from rotator.clients.systemd import from_process
     from rotator.config import follower as configuration
     from rotator.connect import open_keys, open_vault
     from rotator.follower import wiring
@@ -57,7 +58,10 @@ def follow(
         raise typer.Exit(Exit.OK if settled else Exit.FAILED)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    notifier = from_process()
+    notifier.ready(f"following {len(followed)} subjects")
     watch.run()
+    notifier.stopping()
 
 
 def teller(console: Console) -> OnOutcome:

@@ -93,3 +93,10 @@ def test_the_command_line_gives_one_agent_its_action(tmp_path: Path) -> None:
     with pytest.raises(Denied):
         follower.with_action(settings, [], "run", "", None)
     assert follower.owners([], ["billing"]) == {Owner(OwnerKind.AGENT, "billing")}
+
+
+def test_the_shipped_sample_is_valid() -> None:
+    """What people copy must work."""
+    sample = Path(__file__).parents[2] / "deploy/follower.toml"
+    settings = follower.load(sample, {}, "x")
+    assert (settings.proxies[0].name, settings.agents[0].name) == ("edge", "billing")
