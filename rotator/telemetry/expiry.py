@@ -8,7 +8,7 @@ prometheus_client formats and sorts the labels of every sample at every scrape.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from rotator.core import due
@@ -68,21 +68,21 @@ class ExpiryLines:
     """Cached exposition lines of all credentials. Belongs to one thread (that of the web server)."""
 
     def __init__(self) -> None:
-        self._columns: tuple[dict[str, str], ...] = tuple({} for _ in _COLUMNS)
+        self._columns: tuple[dict[str, bytes], ...] = tuple({} for _ in _COLUMNS)
         self._written: dict[str, tuple[Spec, Record | None]] = {}
         self._ends: list[tuple[datetime, str]] = []
         self._shown: Snapshot | None = None
         self._heads = tuple(_head(metric) for metric, _ in _COLUMNS)
 
-    def text(self, snapshot: Snapshot) -> str:
-        """Exposition format 0.0.4 for exactly the credentials of this snapshot."""
+    def parts(self, snapshot: Snapshot) -> Iterator[bytes]:
+        """Exposition format 0.0.4, to be joined, for exactly the credentials of this snapshot."""
         if snapshot is not self._shown:
             self._follow(snapshot)
             self._expire(snapshot)
             self._shown = snapshot
-        return "".join(
-            part for head, lines in zip(self._heads, self._columns, strict=True) for part in (head, *lines.values())
-        )
+        for head, lines in zip(self._heads, self._columns, strict=True):
+            yield head
+            yield from lines.values()
 
     def _follow(self, snapshot: Snapshot) -> None:
         records, written = snapshot.records, self._written
@@ -123,7 +123,7 @@ class ExpiryLines:
             if number is None:
                 lines.pop(target, None)
             else:
-                lines[target] = f"{metric.name}{{{labels}{_facts(metric, record)}}} {number!r}\n"
+                lines[target] = f"{metric.name}{{{labels}{_facts(metric, record)}}} {number!r}\n".encode()
 
 
 def _facts(metric: Metric, record: Record) -> str:
@@ -138,5 +138,5 @@ def _plain(text: str) -> str:
     return text if text.isalnum() else text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
-def _head(metric: Metric) -> str:
-    return f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} {metric.type.value}\n"
+def _head(metric: Metric) -> bytes:
+    return f"# HELP {metric.name} {metric.help}\n# TYPE {metric.name} {metric.type.value}\n".encode()

@@ -26,4 +26,4 @@ class Exposition:
 
     def render(self) -> bytes:
         """Prometheus text format 0.0.4, not compressed."""
-        return generate_latest(self._registry) + self._lines.text(self._board.snapshot()).encode()
+        return b"".join((generate_latest(self._registry), *self._lines.parts(self._board.snapshot())))
