@@ -135,12 +135,17 @@ class VersionDirectories:
                 return None
 
     def _prepare(self) -> None:
+        """Refuses what others could turn against us: a parent in which they may rename, a root that is not ours."""
         for folder, group in ((self.root, True), (self.root / "versions", True), (self.root / "state", False)):
             self._folder(folder, group=group)
             found = folder.lstat()
             if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
                 text = f"{folder} is not a directory that only its owner may write"
                 raise Denied(Code.FILE_UNSAFE, text, hint="chown it to the follower's user and chmod go-w")
+        above = self.root.parent.stat()
+        if above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX:
+            text = f"others may write in {self.root.parent}, so they could replace {self.root}"
+            raise Denied(Code.FILE_UNSAFE, text, hint="chmod go-w the parent, or choose another directory")
 
     def _folder(self, folder: Path, *, group: bool) -> None:
         if os.path.lexists(folder):

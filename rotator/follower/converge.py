@@ -162,6 +162,7 @@ class Convergence:
             return state.failed(applied, Step.CONFIRM, digest, fault, now)
         if not self._directories.intact(applied.good_directory):
             return state.failed(applied, Step.CONFIRM, digest, fault, now)
+        self.subject.before_swap()
         self._directories.swap(applied.good_directory, now)
         return state.failed(state.restored(applied), Step.APPLY, digest, fault, now)
 

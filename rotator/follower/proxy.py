@@ -126,6 +126,8 @@ class ProxySubject:
         try:
             served = self._tools.probe(str(listener["address"]), int(listener["port"]))
         except Unavailable as fault:
+            if answer is Answer.SILENT:
+                raise  # nobody is there at all: waiting here would only hold the directory
             return None, fault
         if served.fingerprint != facts["fingerprint"]:
             text = f"the proxy serves serial {served.serial}, not {facts['serial']} of {self.owner}/{name}"

@@ -52,6 +52,14 @@ def test_a_directory_that_others_may_write_is_refused(tmp_path: Path, mode: int)
     assert refused.value.code is Code.FILE_UNSAFE
 
 
+def test_a_parent_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    """FIL-3: whoever may rename the directory owns what is in it."""
+    tmp_path.chmod(0o775)
+    with pytest.raises(Denied) as refused, VersionDirectories(tmp_path / "d").locked():
+        pass
+    assert refused.value.code is Code.FILE_UNSAFE
+
+
 def test_a_symlink_in_place_of_our_directory_is_refused(tmp_path: Path) -> None:
     """FIL-3: consul-template once followed such links into other files."""
     (tmp_path / "elsewhere").mkdir()

@@ -206,6 +206,8 @@ def test_what_passes_the_check_but_not_the_running_envoy_is_taken_back(site: Env
     site.publish(listener={"address": "127.0.0.1", "port": taken})
     assert not site.follower.run().settled
     assert os.readlink(site.world.root / "current") == before
+    assert site.world.report().version == site.number - 1
+    assert set(site.admin.versions().values()) == {str(site.number - 1)}
     site.publish()
     assert site.follower.run().settled
 
