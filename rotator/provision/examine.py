@@ -69,6 +69,7 @@ def vault(settings: Settings, admin: VaultAdmin, now: Callable[[], datetime]) ->
     for mount in sorted({mount for mount, _ in vault_policy.issuing_paths(settings)}):
         issuer = admin.read(f"{mount}/cert/ca_chain") or {}
         yield issuer_life(settings, mount, str(issuer.get("certificate") or ""), now())
+        yield issuer_settings(mount, admin.read(f"{mount}/issuer/default") or {})
     kept = int((admin.read(f"{settings.vault.kv_mount}/config") or {}).get("max_versions") or 10)
     needed = wanted.versions_needed(settings)
     yield _finding(
@@ -127,6 +128,14 @@ def issuer_life(settings: Settings, mount: str, chain: str, now: datetime) -> Fi
     verdict = Verdict.FAIL if left < longest else Verdict.WARN if left < 2 * longest else Verdict.PASS
     text = f"ends {ends.isoformat(timespec='seconds')}, longest lifetime {longest}"
     return Finding(verdict, what, text, "" if verdict is Verdict.PASS else fix)
+
+
+def issuer_settings(mount: str, found: Mapping[str, Any]) -> Finding:
+    """With `truncate`, an expired issuer hands out expired certificates (hashicorp/vault#30621)."""
+    behaviour = str(found.get("leaf_not_after_behavior") or "err")
+    fix = "set leaf_not_after_behavior=err on the issuer"
+    text = f"leaf_not_after_behavior is {behaviour}"
+    return _finding(behaviour == "err", f"issuer of {mount}", text, fix, Verdict.WARN)
 
 
 def state_directory(directory: Path) -> Iterator[Finding]:

@@ -86,6 +86,12 @@ def test_the_issuers_life_is_measured_in_lifetimes(left: timedelta, verdict: Ver
     assert examine.issuer_life(settings(), "pki_int", chain, NOW).verdict is verdict
 
 
+def test_an_issuer_that_cuts_lives_short_is_named():
+    """hashicorp/vault#30621."""
+    assert examine.issuer_settings("pki_int", {"leaf_not_after_behavior": "truncate"}).verdict is Verdict.WARN
+    assert examine.issuer_settings("pki_int", {"leaf_not_after_behavior": "err"}).verdict is Verdict.PASS
+
+
 @pytest.mark.parametrize(("seconds", "verdict"), [(1, Verdict.PASS), (-9, Verdict.WARN), (45, Verdict.FAIL)])
 def test_a_clock_apart_is_named(seconds: int, verdict: Verdict):
     """Fresh certificates are not yet valid for one of the two."""
