@@ -6,7 +6,7 @@ Fakes in `tests/fakes/` and the real clients pass one contract suite in `tests/c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -231,6 +231,54 @@ class Audit(Protocol):
 
     def append(self, events: Sequence[Event]) -> None:
         """Appends one line per event and makes them durable with one fsync."""
+        ...
+
+
+class AppendFile(Protocol):
+    """A file that only grows, open in one process at a time. Raises Denied or Unavailable, never OSError."""
+
+    @property
+    def name(self) -> str:
+        """Its path, for messages."""
+        ...
+
+    def begin(self) -> None:
+        """Opens what stands at the path, or creates it, and locks it; lets go of what was open before."""
+        ...
+
+    def displaced(self) -> bool:
+        """Whether the path no longer names the open file: removed, renamed or replaced."""
+        ...
+
+    def size(self) -> int:
+        """Bytes in it now."""
+        ...
+
+    def read_tail(self, limit: int) -> bytes:
+        """At most the last `limit` bytes."""
+        ...
+
+    def append(self, data: bytes, pause: Callable[[], None] | None = None) -> None:
+        """One write and one sync. When it raises, what arrived is cut off again as far as that is possible.
+
+        `pause` is called in the middle of the data: for crash tests only.
+        """
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cuts durably."""
+        ...
+
+    def set_aside(self, label: str) -> str:
+        """Renames what stands at the path to `<path>.<label>`, numbered if taken; returns the new file name."""
+        ...
+
+    def newest_archive(self, limit: int) -> bytes | None:
+        """The tail of the file that the last rotation set aside; None when there is none."""
+        ...
+
+    def close(self) -> None:
+        """Safe to repeat."""
         ...
 
 

@@ -137,6 +137,8 @@ class FleetEventName(StrEnum):
     ROLLBACK_REFUSED = "rollback_refused"
     ORPHAN_FOUND = "orphan_found"
     AUDIT_REPAIRED = "audit_repaired"
+    CHAIN_STARTED = "chain_started"
+    CHAIN_CONTINUED = "chain_continued"
 
 
 @dataclass(frozen=True, slots=True)
