@@ -24,7 +24,8 @@ class VaultAuth:
     """How a process proves itself to Vault. Secrets come from files or the environment, never from the TOML itself.
 
     secret_id_file / jwt_file / token_file are read at each login, so that a renewed file is picked up.
-    secret_id_wrapped: the file holds a response-wrapping token; its creation path is checked before it is unwrapped.
+    secret_id_wrapped: the file holds a response-wrapping token; its creation path is checked before it is unwrapped,
+    exactly, against `auth/<mount>/role/<role_name>/secret-id`: role_name is needed then, as the role id does not tell it.
     """
 
     method: VaultAuthMethod
@@ -35,6 +36,7 @@ class VaultAuth:
     secret_id_file: Path | None = None
     secret_id_wrapped: bool = False
     jwt_file: Path | None = None
+    role_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

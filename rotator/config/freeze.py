@@ -1,0 +1,210 @@
+"""From checked models to the frozen settings that everything else reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rotator.config.fields import host_port
+from rotator.config.schema import (
+    AgentModel,
+    AuthModel,
+    ConsulModel,
+    CredentialModel,
+    MainModel,
+    PolicyModel,
+    ProxyModel,
+    TlsModel,
+    VaultModel,
+)
+from rotator.config.settings import (
+    AuditSettings,
+    ConsulSettings,
+    ServiceSettings,
+    Settings,
+    TlsSettings,
+    VaultAuth,
+    VaultAuthMethod,
+    VaultSettings,
+)
+from rotator.core.fleet import Agent, Fleet, Listener, Proxy, Scope, Upstream
+from rotator.core.identity import CredentialId, Owner, OwnerKind, spiffe_id
+from rotator.core.secret import Secret
+from rotator.core.spec import CertificateSettings, Policy, Spec
+
+FLOOR_TICKS = 5
+
+
+class Entries(Protocol):
+    """The inventory after validation."""
+
+    policies: dict[str, PolicyModel]
+    agents: dict[str, AgentModel]
+    proxies: dict[str, ProxyModel]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens from the environment; they replace what the file configures."""
+
+    vault: Secret | None = None
+    consul: Secret | None = None
+
+
+def settings(main: MainModel, entries: Entries, tokens: Tokens, config_hash: str, files: tuple[Path, ...]) -> Settings:
+    """Nothing is left to validate afterwards."""
+    state_dir = main.service.state_dir
+    host, port = host_port(main.service.http)
+    audit_file = main.audit.file if main.audit.file.is_absolute() else state_dir / main.audit.file
+    return Settings(
+        service=ServiceSettings(
+            instance=main.service.instance,
+            state_dir=state_dir,
+            tick=main.service.tick,
+            wave=main.service.wave,
+            http_address=host,
+            http_port=port,
+            log_format=main.service.log_format,
+            log_level=main.service.log_level,
+            versions_kept=main.service.versions_kept,
+        ),
+        vault=_vault(main.vault, tokens.vault),
+        consul=_consul(main.consul, tokens.consul),
+        audit=AuditSettings(audit_file, main.audit.stdout),
+        fleet=fleet(main, entries),
+        config_hash=config_hash,
+        files=files,
+    )
+
+
+def fleet(main: MainModel, entries: Entries) -> Fleet:
+    agents = tuple(_agent(name, model, main, entries) for name, model in sorted(entries.agents.items()))
+    proxies = tuple(_proxy(name, model, main, entries) for name, model in sorted(entries.proxies.items()))
+    return Fleet(main.trust_domain, agents, proxies)
+
+
+def policy(main: MainModel, entries: Entries, credential: CredentialModel) -> Policy:
+    """The policy of one credential. `default` need not be written down."""
+    model = entries.policies.get(credential.policy, PolicyModel())
+    return Policy(
+        renew_at=model.renew_at,
+        spread=model.spread,
+        floor=model.floor,
+        floor_minimum=main.service.tick * FLOOR_TICKS,
+        overlap=model.overlap,
+        outage_budget=model.outage_budget,
+        attempt_budget=model.attempts.budget,
+        attempt_reserve=model.attempts.reserve,
+        # A window longer than the life would spend a short credential's attempts on rotations that succeed.
+        attempt_window=min(model.attempts.window, credential.ttl),
+        windows=tuple(window.window() for window in model.windows),
+    )
+
+
+def _agent(name: str, model: AgentModel, main: MainModel, entries: Entries) -> Agent:
+    owner = Owner(OwnerKind.AGENT, name)
+    scopes = tuple(
+        Scope(
+            proxy=scope.proxy,
+            path=scope.path,
+            match=scope.match,
+            methods=tuple(sorted(method.upper() for method in scope.methods)),
+            permission=scope.permission,
+            rate=scope.rate,
+        )
+        for scope in model.scopes
+    )
+    labels = tuple(sorted(model.labels.items()))
+    specs = tuple(
+        _spec(CredentialId(owner, key), one, main, policy(main, entries, one), labels)
+        for key, one in sorted(model.credentials.items())
+    )
+    return Agent(name, model.owner, scopes, specs)
+
+
+def _proxy(name: str, model: ProxyModel, main: MainModel, entries: Entries) -> Proxy:
+    owner = Owner(OwnerKind.PROXY, name)
+    upstreams = []
+    for key, one in sorted(model.upstreams.items()):
+        host, port = host_port(one.address)
+        upstreams.append(Upstream(key, one.prefix, host, port))
+    specs = tuple(
+        _spec(CredentialId(owner, key), one, main, policy(main, entries, one), ())
+        for key, one in sorted(model.credentials.items())
+    )
+    return Proxy(
+        name=name,
+        kind=model.kind,
+        listener=Listener(*host_port(model.listener)),
+        upstreams=tuple(upstreams),
+        credentials=specs,
+        nodes=model.nodes,
+        connection_age=model.connection_age,
+        adoption_deadline=model.adoption_deadline,
+        probe_address=model.probe or "",
+    )
+
+
+def _spec(
+    target: CredentialId, model: CredentialModel, main: MainModel, chosen: Policy, labels: tuple[tuple[str, str], ...]
+) -> Spec:
+    of_proxy = target.owner.kind is OwnerKind.PROXY
+    default_role = main.vault.proxy_role if of_proxy else main.vault.agent_role
+    certificate = CertificateSettings(
+        mount=main.vault.pki_mount,
+        role=model.role or default_role,
+        common_name=target.owner.name,
+        uri_sans=(spiffe_id(main.trust_domain, target.owner),),
+        dns_sans=tuple(sorted(model.dns_sans)),
+        ip_sans=tuple(sorted(model.ip_sans)),
+        server=of_proxy,
+        client=True,
+    )
+    return Spec(
+        id=target,
+        kind=model.kind,
+        ttl=model.ttl,
+        kv_mount=main.vault.kv_mount,
+        kv_path=kv_path(target),
+        settings=certificate,
+        policy=chosen,
+        digest=_digest(model, certificate),
+        labels=labels,
+    )
+
+
+def kv_path(target: CredentialId) -> str:
+    """`agents/<agent>/<credential>` or `proxies/<proxy>/<credential>`, below the KV mount."""
+    plural = "agents" if target.owner.kind is OwnerKind.AGENT else "proxies"
+    return f"{plural}/{target.owner.name}/{target.name}"
+
+
+def _digest(model: CredentialModel, certificate: CertificateSettings) -> str:
+    """Changes exactly when an issued credential would be outdated."""
+    wanted = {"kind": model.kind, "ttl": model.ttl.total_seconds(), "settings": asdict(certificate)}
+    return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+
+
+def _tls(model: TlsModel) -> TlsSettings:
+    return TlsSettings(**dict(model))
+
+
+def _auth(model: AuthModel, token: Secret | None) -> VaultAuth:
+    if token is not None:
+        return VaultAuth(VaultAuthMethod.TOKEN, token=token)
+    fields = dict(model)
+    fields["mount"] = model.mount or model.method.value
+    return VaultAuth(**fields)
+
+
+def _vault(model: VaultModel, token: Secret | None) -> VaultSettings:
+    fields = {**dict(model), "auth": _auth(model.auth, token), "tls": _tls(model.tls)}
+    return VaultSettings(**fields)
+
+
+def _consul(model: ConsulModel, token: Secret | None) -> ConsulSettings:
+    fields = {**dict(model), "tls": _tls(model.tls)}
+    return ConsulSettings(token=token, **fields)
