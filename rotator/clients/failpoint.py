@@ -66,7 +66,7 @@ class EnvironmentFailpoint:
             self._send(_SIGNALS[self._order.action])
 
 
-def failpoint(environment: Mapping[str, str]) -> Failpoint:
+def from_environment(environment: Mapping[str, str]) -> Failpoint:
     """What the environment asks for. Denied (CONFIG_INVALID) for an order that cannot be read."""
     text = environment.get(VARIABLE, "")
     return EnvironmentFailpoint(parse(text)) if text else NoFailpoint()
