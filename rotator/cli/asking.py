@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import threading
 import uuid
 from datetime import datetime
 from typing import Annotated, Any
@@ -62,7 +63,7 @@ def _wait(view: Any, request_id: str, clock: Any, seconds: float) -> Any:
         answer = view.answer_to(request_id)
         if answer is not None and answer.state not in (RequestState.QUEUED, RequestState.RUNNING):
             return answer
-        clock.sleep(0.2)
+        threading.Event().wait(0.2)
     raise Unavailable(
         Code.REQUEST_TIMED_OUT,
         f"request {request_id} has no answer after {seconds:g} s",

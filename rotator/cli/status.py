@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ def register(app: typer.Typer) -> None:
             view = wiring.open_view(wiring.load(config))
             _show(console, view, clock.now())
             while watch:
-                clock.sleep(2.0)
+                threading.Event().wait(2.0)
                 if not console.json:
                     console.rich.clear()
                 _show(console, view, clock.now())

@@ -14,6 +14,9 @@ from rotator.core.errors import Code, Fault, LeadershipLost
 from rotator.core.events import Event, FleetEvent, FleetEventName
 from rotator.core.reasons import Cause, Reason
 from rotator.ports import Clock, Fence, Lock, Secrets
+from rotator.publish import canonical
+from rotator.records.open_intents import OpenIntent
+from rotator.rotation import recovery
 from rotator.rotation.inbox import Inbox
 from rotator.rotation.reign import Realm, Reign
 
@@ -50,15 +53,21 @@ class _Run:
 class Cycle:
     """The one caller of everything in this room. Not thread-safe; the scheduler runs one at a time."""
 
-    def __init__(self, realm: Realm, lock: Lock, secrets: Secrets, inbox: Inbox, pki_mount: str) -> None:
+    def __init__(
+        self, realm: Realm, lock: Lock, secrets: Secrets, pki_mount: str, left: tuple[OpenIntent, ...]
+    ) -> None:
+        """`left`: what the audit chain of this instance left open when the process before this one ended."""
         self._realm = realm
         self._lock = lock
         self._secrets = secrets
-        self._inbox = inbox
+        self._inbox = Inbox(realm.keys, realm.layout)
         self._pki_mount = pki_mount
+        self._left = left
         self._reign: Reign | None = None
         self._trust: tuple[str, ...] = ()
         self._trust_at: datetime | None = None
+        self.clock_skew: timedelta | None = None
+        self.leader_seen = ""  # who leads when we do not
         self.paused: Cause | None = None  # set when the clock is suspect: look, but change nothing
 
     @property
@@ -119,23 +128,42 @@ class Cycle:
         if fence is None:
             if self._reign is not None:
                 self._forget(run, "the lock is not held any more")
+            run.part("leader", self._see_leader)
             return None
         if self._reign is None or self._reign.fence != fence:
             return self._take_over(run, fence)
         return self._reign
+
+    def _see_leader(self) -> None:
+        """Who leads instead of us: a standby is ready when somebody does."""
+        entry = self._realm.keys.read(self._realm.layout.lock)
+        held = entry is not None and entry.session
+        self.leader_seen = str(canonical.decode(entry.value, "the lock").get("instance", "")) if entry and held else ""
 
     def _take_over(self, run: _Run, fence: Fence) -> Reign | None:
         gained = self._reign is None or self._reign.fence != fence
         try:
             if gained:
                 self._tell(run, FleetEventName.LEADERSHIP_GAINED, f"epoch {fence.epoch}")
-            self._reign = Reign(self._realm, fence)
+            reign = Reign(self._realm, fence)
+            self._close_what_was_left(run, reign)
+            self._reign = reign
         except LeadershipLost:
             raise
         except Fault as fault:
             run.faults.append(("records", fault))
             self._reign = None
         return self._reign
+
+    def _close_what_was_left(self, run: _Run, reign: Reign) -> None:
+        """Once per process, before anything new is intended: every intent gets its outcome (invariant 5)."""
+        if not self._left:
+            return
+        events = recovery.outcomes(self._left, reign.memory.stored, reign.realm.shelf, self._clock.now())
+        if events:
+            self._realm.tools.audit.append(events)
+        self._left = ()
+        run.events.extend(events)
 
     def _forget(self, run: _Run, why: str) -> None:
         """All work hangs on the leadership and goes with it."""

@@ -14,7 +14,7 @@ from rotator.core.model import Facts
 from rotator.core.plan import Row, by_urgency
 from rotator.core.reasons import Cause, Reason
 from rotator.core.spec import Spec, Suspension
-from rotator.ports import Fence
+from rotator.ports import Fence, Keys
 from rotator.publish.layout import Layout
 from rotator.records import requests
 from rotator.rotation.advance import Advance, Crew, Memory, wake_at
@@ -33,6 +33,7 @@ class Realm:
     """What does not change with leadership: the configuration and the clients."""
 
     fleet: Fleet
+    keys: Keys
     layout: Layout
     crew: Crew
     tools: Tools
