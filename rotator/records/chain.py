@@ -61,8 +61,11 @@ def seal(record: Json, head: Head) -> tuple[bytes, Head]:
     `record` has every field but format, chain, seq, prev and hash. Raises ValueError for what has no canonical form.
     """
     numbered = {**record, "format": FORMAT, "chain": head.chain, "seq": head.seq + 1, "prev": head.hash}
-    digest = _digest(head.hash, rfc8785.dumps(numbered))
-    line = rfc8785.dumps({**numbered, "hash": digest}) + b"\n"
+    # In two halves around the place of `hash`, so that the record is put into its form only once.
+    before = rfc8785.dumps({name: value for name, value in numbered.items() if name < "hash"})[:-1]
+    after = rfc8785.dumps({name: value for name, value in numbered.items() if name > "hash"})[1:]
+    digest = _digest(head.hash, before + b"," + after)
+    line = before + b',"hash":"%s",' % digest.encode() + after + b"\n"
     return line, Head(head.chain, head.seq + 1, digest)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rotator.clients.append_file import DurableFile, archives
-from rotator.core.errors import Code, Denied
+from rotator.core.errors import Code, Denied, Unavailable
 from rotator.records.audit import AuditOptions
 from rotator.records.chain import ZERO, Anchor
 from rotator.records.verify import Checks, Verdict
@@ -233,6 +233,31 @@ def test_the_first_line_is_not_lost_when_the_disk_is_full_at_the_start(path: Pat
         assert caught.value.code is Code.AUDIT_BLOCKED
     audit.append([told()])
     assert names(path) == ["chain_started", "config_loaded"]
+
+
+class FailsAfterwards(DurableFile):
+    """The sync of one write fails, and so does cutting off what had arrived."""
+
+    failing = False
+
+    def append(self, data: bytes, pause: Callable[[], None] | None = None) -> None:
+        super().append(data, pause)
+        if self.failing:
+            self.failing = False
+            raise Unavailable(Code.FILE_WRITE_FAILED, "I/O error")
+
+
+def test_a_refused_batch_that_stayed_on_disk_is_cut_off_before_the_next(path: Path) -> None:
+    """The caller was told that nothing was written, so nothing of it may stand in the log."""
+    file = FailsAfterwards(path)
+    audit = open_chain(path, file=file)
+    audit.append([told(1)])
+    file.failing = True
+    with pytest.raises(Denied):
+        audit.append([told(2)])
+    audit.append([told(3)])
+    assert [record["text"] for record in records(path)[1:]] == ["number 1", "number 3"]
+    assert check(path).verdict is Verdict.GOOD
 
 
 def test_a_device_that_is_always_full_is_refused(tmp_path: Path) -> None:

@@ -122,6 +122,28 @@ def test_a_forged_line_with_a_right_hash_of_its_own_breaks_the_next_one(path: Pa
     assert (result.verdict, result.line) == (Verdict.BROKEN, 4)
 
 
+def test_a_skipped_number_is_seen_though_the_hashes_fit(path: Path) -> None:
+    """Somebody who removes a line and links its neighbours by hand leaves the gap in the numbers."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    before, record = json.loads(lines[-2]), json.loads(lines[-1])
+    del record["hash"]
+    jumped, _ = chain.seal(record, Head(before["chain"], before["seq"] + 1, before["hash"]))
+    result = verify([Source("a", [*lines[:-1], jumped])])
+    assert (result.verdict, result.line) == (Verdict.BROKEN, LINES)
+
+
+def test_a_second_spelling_is_refused_though_its_hash_fits(path: Path) -> None:
+    """A name that stands twice means one thing to this program and another to the next."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    record = json.loads(lines[-1])
+    old = b'"hash":"%s",' % record["hash"].encode()
+    body = lines[-1].rstrip(b"\n").replace(old, b"").replace(b'"text":', b'"text":"first","text":')
+    digest = hashlib.sha256(record["prev"].encode() + body).hexdigest()
+    forged = body.replace(b'"instance"', b'"hash":"%s","instance"' % digest.encode()) + b"\n"
+    result = verify([Source("a", [*lines[:-1], forged])])
+    assert (result.verdict, result.line) == (Verdict.BROKEN, LINES)
+
+
 def test_a_splice_of_two_chains_is_seen(path: Path, tmp_path: Path) -> None:
     """Another instance's lines have the right numbers and good hashes, and do not belong here."""
     other = tmp_path / "other.jsonl"
