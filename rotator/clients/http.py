@@ -143,8 +143,7 @@ class HttpClient:
     ) -> HttpReply:
         try:
             self._ready(connection, until)
-            self._send(connection, request)
-            response = self._head(connection)
+            response = self._answer(connection, request)
             self._refuse_redirect(response.status)
             body = content(response)
         except BaseException:  # whatever ends the exchange midway, its connection must not carry another one
@@ -152,20 +151,27 @@ class HttpClient:
             raise
         return HttpReply(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
 
-    def _send(
+    def _answer(
         self, connection: http.client.HTTPConnection, request: tuple[str, str, Mapping[str, str], bytes | None]
-    ) -> None:
+    ) -> http.client.HTTPResponse:
+        """Sends, and reads the head of the reply. A server may answer (413) and hang up while we still send."""
         method, path, headers, body = request
+        sent = False
         try:
-            connection.request(method, self._where.base + path, body=body, headers=dict(headers))
-        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
-            raise _StaleError(sent=False) from error
+            try:
+                connection.request(method, self._where.base + path, body=body, headers=dict(headers))
+                sent = True
+            except _HUNG_UP as error:
+                return self._early(connection, error)
+            return connection.getresponse()
+        except _HUNG_UP as error:
+            raise _StaleError(sent) from error
 
-    def _head(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    def _early(self, connection: http.client.HTTPConnection, error: Exception) -> http.client.HTTPResponse:
         try:
             return connection.getresponse()
-        except (http.client.RemoteDisconnected, ConnectionResetError, ssl.SSLEOFError) as error:
-            raise _StaleError(sent=True) from error
+        except http.client.HTTPException:
+            raise error from None
 
     def _ready(self, connection: Any, until: float) -> None:
         """Connected, and armed with the deadline of this call."""
@@ -231,6 +237,10 @@ class HttpClient:
             f"{name} {word}; whether it acted is not known",
             hint=f"check that it runs and that [{name.lower()}] address is right",
         )
+
+
+# RemoteDisconnected is a ConnectionResetError: the end came where the reply should have begun.
+_HUNG_UP = (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 class _StaleError(Exception):

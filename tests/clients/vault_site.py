@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+import pytest
+
 from rotator.clients.clock import SystemClock
 from rotator.clients.vault import VaultSecrets
 from rotator.clients.vault_admin import Endpoint, VaultAdmin
 from rotator.config.settings import TlsSettings, VaultAuth, VaultAuthMethod, VaultSettings
+from rotator.core.errors import Fault
 from rotator.core.secret import Secret
 from rotator.ports import CertificateRequest, Clock
 
@@ -26,6 +29,13 @@ path "%(kv)s/data/agents/+/+" { capabilities = ["create", "update", "read"] }
 path "%(kv)s/metadata/agents/+/+" { capabilities = ["read"] }
 path "%(kv)s/destroy/agents/+/+" { capabilities = ["update"] }
 """
+
+
+def raised(act: Callable[[], object]) -> Fault:
+    """The Fault that this ends with."""
+    with pytest.raises(Fault) as caught:
+        act()
+    return caught.value
 
 
 class Server(Protocol):
