@@ -1,0 +1,167 @@
+"""The configuration that `rotator init` writes, with every key, and the JSON Schema that editors check it with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rotator.config.schema import WholeModel
+
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the main file. Durations, rates and shares are texts: "15m", "100/1m", "66%"."""
+    return {"$schema": SCHEMA_DIALECT, "title": "rotator.toml", **WholeModel.model_json_schema(mode="validation")}
+
+
+# Lines of `#key = value` without a blank are settings that show their default or an example; a test uncomments them.
+SAMPLE = """\
+# rotator.toml: what the service manages, and where. `rotator validate` checks it, `rotator schema` describes every key.
+#
+# No secret stands in this file: tokens and secret-ids are named by file (mode 0600, owned by the service).
+# The environment beats this file: BAO_ADDR or VAULT_ADDR, BAO_TOKEN or VAULT_TOKEN, CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN
+# and their like, with the vendors' meanings. `rotator config show --origin` tells what is in force and who said so.
+# Durations: 90s, 15m, 24h, 7d. Shares: 66% or 0.66. Rates: 100/1m. A line that begins with #key is optional and shows
+# its default, or an example.
+
+# The SPIFFE trust domain of all names: agent billing becomes spiffe://example.org/agent/billing. Hard to change later.
+trust_domain = "example.org"
+
+[service]
+instance = "rotator-1"                # this instance in lock, audit and metrics; make it differ between instances
+state_dir = "/var/lib/rotator"        # audit log and lock; of this instance alone, mode 0700, on a local disk
+#tick = "5s"                          # how often it looks for work; at most a tenth of the shortest ttl
+#wave = 256                           # how many credentials go through one step together
+#http = "127.0.0.1:9115"              # /metrics, health and status
+#log_format = "json"                  # or "console"
+#log_level = "info"                   # debug, info, warning or error
+#versions_kept = 20                   # published versions of each proxy that can be rolled back to
+
+[audit]
+file = "audit.jsonl"                  # below state_dir unless absolute; when it cannot be written, nothing is rotated
+#stdout = false                       # also one JSON line for each event to standard output
+
+[vault]                               # HashiCorp Vault or OpenBao
+address = "https://vault.example.org:8200"
+#namespace = "team-a"                 # left out: the root namespace
+#timeout = "10s"                      # of one call, from connect to last byte
+#workers = 8                          # calls at the same time
+#kv_mount = "kv"                      # KV version 2, where issued credentials are put
+#pki_mount = "pki_int"                # the intermediate CA
+#agent_role = "rotator-agent"         # PKI roles; `rotator bootstrap` makes them
+#proxy_role = "rotator-proxy"
+
+[vault.auth]
+method = "approle"                    # or jwt, cert, token_file; token: taken from VAULT_TOKEN alone
+role = "4f1c2d6e-0000-4000-8000-000000000000"  # the role id (approle), or the role's name (jwt, cert)
+secret_id_file = "/run/credentials/rotator.service/vault-secret-id"
+#mount = "approle"                    # left out: named like the method; never the agents' own mount
+#secret_id_wrapped = false            # true: the file holds a wrapping token, and role_name is needed
+#role_name = "rotator-service"
+#jwt_file = "/var/run/secrets/tokens/vault"
+#token_file = "/run/rotator/vault-token"
+
+[vault.tls]                           # verification cannot be switched off
+#ca_file = "/etc/rotator/vault-ca.pem"    # left out: the system's CAs
+#ca_path = "/etc/ssl/certs"
+#server_name = "vault.example.org"    # when it differs from the address
+#client_certificate = "/etc/rotator/client.pem"
+#client_key = "/etc/rotator/client.key"
+
+[consul]
+address = "http://127.0.0.1:8500"     # the local agent; anything but loopback must be https
+token_file = "/run/credentials/rotator.service/consul-token"
+#prefix = "site-a/"                   # before every key, for sites that share one Consul
+#datacenter = "dc1"
+#namespace = "platform"               # Consul Enterprise
+#timeout = "10s"
+#session_ttl = "15s"                  # how soon another instance may notice that this one is gone; 10s to 24h
+#lock_delay = "15s"                   # how long the lock then rests
+
+[consul.tls]
+#ca_file = "/etc/rotator/consul-ca.pem"
+#ca_path = "/etc/ssl/certs"
+#server_name = "server.dc1.consul"
+#client_certificate = "/etc/rotator/consul-client.pem"
+#client_key = "/etc/rotator/consul-client.key"
+
+# Agents, proxies and policies may as well stand in *.toml and *.json files of one folder, one for each team.
+[inventory]
+#folder = "inventory.d"               # relative to this file
+
+# How patiently credentials are renewed. `default` holds wherever a credential names no policy.
+[policies.default]
+renew_at = "66%"                      # share of the life; a third is left for outages
+#spread = "5%"                        # each renewal is earlier by its own fixed share of this
+#floor = "5%"                         # so near the end, windows no longer hold a renewal back
+overlap = "30s"                       # how long the old credential stays beside the new one, at least
+outage_budget = "1h"                  # how long Vault or Consul may be away without an expiry; checked against the ttl
+
+[policies.default.attempts]           # tries for each credential, whatever goes wrong
+#budget = 20
+#reserve = 5                          # of these, kept for the time below the floor
+#window = "1h"
+
+# A policy for agents that may be disturbed at night only.
+[policies.nightly]
+renew_at = "50%"
+outage_budget = "12h"
+windows = [{ days = ["mon", "tue", "wed", "thu", "fri"], start = "22:00", end = "04:00", timezone = "Europe/Berlin" }]
+
+[proxies.edge]
+kind = "envoy"
+listener = "0.0.0.0:8443"
+nodes = ["edge-1", "edge-2"]          # must all run a version before the old one is retired; none: those that report
+#connection_age = "10m"               # connections are closed after this, so that none outlives its credential by much
+#adoption_deadline = "2m"             # how long nodes may take before a version counts as missing
+#probe = "192.0.2.10:8443"            # where the service itself looks at the served certificate
+
+[proxies.edge.upstreams.orders]
+prefix = "/orders"
+address = "orders.internal:8080"
+
+[proxies.edge.upstreams.invoices]
+prefix = "/invoices"
+address = "invoices.internal:8080"
+
+[proxies.edge.credentials.tls]        # the proxy's own server certificate
+ttl = "7d"
+dns_sans = ["api.example.org"]
+#ip_sans = ["192.0.2.10"]
+
+[agents.billing]
+owner = "team-payments"               # whom to call
+labels = { tier = "1" }
+
+[[agents.billing.scopes]]             # all that it may do; whatever no scope allows is refused by the proxy
+proxy = "edge"
+path = "/orders"
+match = "prefix"                      # whole segments; or "exact"
+methods = ["GET", "HEAD"]
+permission = "read"                   # safe methods only; write and admin allow more
+rate = "100/1m"
+
+[[agents.billing.scopes]]
+proxy = "edge"
+path = "/invoices"
+methods = ["GET", "POST"]
+permission = "write"
+rate = "20/1m"
+
+[agents.billing.credentials.tls]      # its client certificate
+kind = "certificate"
+ttl = "24h"
+#policy = "default"
+#role = "rotator-agent"               # another PKI role than [vault] names
+
+[agents.reports]
+owner = "team-analytics"
+
+[[agents.reports.scopes]]
+proxy = "edge"
+path = "/invoices"
+
+[agents.reports.credentials.tls]
+ttl = "48h"
+policy = "nightly"
+"""
