@@ -1,6 +1,7 @@
 """The vendors' environment names: BAO_* before VAULT_*, and CONSUL_*; pure, from a given mapping (never ambient).
 
-Flag beats environment beats file. A setting that would weaken TLS is refused rather than ignored.
+Flag beats environment beats file, and our own names (`ROTATOR_…`) beat the vendors'. A setting that
+would weaken TLS is refused rather than ignored.
 """
 
 from __future__ import annotations
@@ -33,25 +34,52 @@ _CONSUL = {
 _TRUE = frozenset({"1", "t", "true", "yes", "on"})
 _FALSE = frozenset({"0", "f", "false", "no", "off", ""})
 
+_OWN = "ROTATOR_"
+_SECTIONS = frozenset({"service", "audit", "vault", "consul", "inventory"})
+COMMAND_LINE = "command line"
+
 Origins = dict[tuple[str, ...], str]
 
 
-def overlay(raw: dict[str, Any], environment: Mapping[str, str]) -> tuple[dict[str, Any], Origins, list[Problem]]:
-    """The raw configuration with what the environment says on top; where each such value came from; what is refused."""
-    merged = {**raw, "vault": dict(raw.get("vault", {})), "consul": dict(raw.get("consul", {}))}
+def overlay(
+    raw: dict[str, Any], environment: Mapping[str, str], flags: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], Origins, list[Problem]]:
+    """The raw configuration with environment and command line on top; where each such value came from; what is refused.
+
+    Our own names are exact (`ROTATOR_VAULT__ADDRESS` is `vault.address`) and beat the vendors', which are meant for
+    every tool on the machine. flags: dotted path -> text.
+    """
+    merged = dict(raw)
     origins: Origins = {}
+    _vendors(merged, environment, origins)
+    for name, path in own_names(environment).items():
+        _set(merged, path, environment[name], name, origins)
+    for key, value in (flags or {}).items():
+        _set(merged, tuple(key.split(".")), value, COMMAND_LINE, origins)
+    return merged, origins, _refused(environment)
+
+
+def _vendors(merged: dict[str, Any], environment: Mapping[str, str], origins: Origins) -> None:
     for suffix, path in _VAULT.items():
-        for name in (f"BAO_{suffix}", f"VAULT_{suffix}"):
-            if environment.get(name):
-                value = environment[name]
-                _set(merged, ("vault", *path), _span(value) if path == ("timeout",) else value, name, origins)
-                break
+        name = next((name for name in (f"BAO_{suffix}", f"VAULT_{suffix}") if environment.get(name)), None)
+        if name is not None:
+            value = environment[name]
+            _set(merged, ("vault", *path), _span(value) if path == ("timeout",) else value, name, origins)
     for name, path in _CONSUL.items():
         if environment.get(name):
             _set(merged, ("consul", *path), environment[name], name, origins)
     if environment.get("CONSUL_HTTP_ADDR"):
         _set(merged, ("consul", "address"), consul_address(environment), "CONSUL_HTTP_ADDR", origins)
-    return merged, origins, _refused(environment)
+
+
+def own_names(environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """`ROTATOR_<SECTION>__<KEY>` -> path, in name order. Other names that begin with ROTATOR_ are no settings."""
+    found = {}
+    for name in sorted(environment):
+        path = tuple(part.lower() for part in name.removeprefix(_OWN).split("__"))
+        if name.startswith(_OWN) and ((path[0] in _SECTIONS and len(path) > 1) or path == ("trust_domain",)):
+            found[name] = path
+    return found
 
 
 def vault_token(environment: Mapping[str, str]) -> Secret | None:
@@ -90,9 +118,13 @@ def _refused(environment: Mapping[str, str]) -> list[Problem]:
 
 
 def _set(raw: dict[str, Any], path: tuple[str, ...], value: object, name: str, origins: Origins) -> None:
+    """Copies what it changes. Where the file has no table in the way, the schema will say so."""
     table = raw
     for part in path[:-1]:
-        table[part] = dict(table.get(part, {}))
+        inner = table.get(part, {})
+        if not isinstance(inner, dict):
+            return
+        table[part] = dict(inner)
         table = table[part]
     table[path[-1]] = value
     origins[path] = name

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
 
+from rotator.config import lifetimes
 from rotator.config.fields import host_port
+from rotator.config.inventory import Inventory
 from rotator.config.schema import (
     AgentModel,
     AuthModel,
@@ -17,6 +19,7 @@ from rotator.config.schema import (
     MainModel,
     PolicyModel,
     ProxyModel,
+    ScopeModel,
     TlsModel,
     VaultModel,
 )
@@ -30,20 +33,10 @@ from rotator.config.settings import (
     VaultAuthMethod,
     VaultSettings,
 )
-from rotator.core.fleet import Agent, Fleet, Listener, Proxy, Scope, Upstream
+from rotator.core.fleet import Agent, Fleet, Listener, PathMatch, Proxy, Scope, Upstream
 from rotator.core.identity import CredentialId, Owner, OwnerKind, spiffe_id
 from rotator.core.secret import Secret
 from rotator.core.spec import CertificateSettings, Policy, Spec
-
-FLOOR_TICKS = 5
-
-
-class Entries(Protocol):
-    """The inventory after validation."""
-
-    policies: dict[str, PolicyModel]
-    agents: dict[str, AgentModel]
-    proxies: dict[str, ProxyModel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +47,9 @@ class Tokens:
     consul: Secret | None = None
 
 
-def settings(main: MainModel, entries: Entries, tokens: Tokens, config_hash: str, files: tuple[Path, ...]) -> Settings:
+def settings(
+    main: MainModel, entries: Inventory, tokens: Tokens, config_hash: str, files: tuple[Path, ...]
+) -> Settings:
     """Nothing is left to validate afterwards."""
     state_dir = main.service.state_dir
     host, port = host_port(main.service.http)
@@ -80,21 +75,25 @@ def settings(main: MainModel, entries: Entries, tokens: Tokens, config_hash: str
     )
 
 
-def fleet(main: MainModel, entries: Entries) -> Fleet:
+def fleet(main: MainModel, entries: Inventory) -> Fleet:
     agents = tuple(_agent(name, model, main, entries) for name, model in sorted(entries.agents.items()))
-    proxies = tuple(_proxy(name, model, main, entries) for name, model in sorted(entries.proxies.items()))
+    rests = lifetimes.shortest_rests(entries)
+    proxies = tuple(
+        _fitted(_proxy(name, model, main, entries), model, rests[name][0])
+        for name, model in sorted(entries.proxies.items())
+    )
     return Fleet(main.trust_domain, agents, proxies)
 
 
-def policy(main: MainModel, entries: Entries, credential: CredentialModel) -> Policy:
+def policy(main: MainModel, entries: Inventory, credential: CredentialModel) -> Policy:
     """The policy of one credential. `default` need not be written down."""
     model = entries.policies.get(credential.policy, PolicyModel())
     return Policy(
         renew_at=model.renew_at,
         spread=model.spread,
         floor=model.floor,
-        floor_minimum=main.service.tick * FLOOR_TICKS,
-        overlap=model.overlap,
+        floor_minimum=main.service.tick * lifetimes.FLOOR_TICKS,
+        overlap=lifetimes.overlap(credential.ttl, model),
         outage_budget=model.outage_budget,
         attempt_budget=model.attempts.budget,
         attempt_reserve=model.attempts.reserve,
@@ -104,14 +103,14 @@ def policy(main: MainModel, entries: Entries, credential: CredentialModel) -> Po
     )
 
 
-def _agent(name: str, model: AgentModel, main: MainModel, entries: Entries) -> Agent:
+def _agent(name: str, model: AgentModel, main: MainModel, entries: Inventory) -> Agent:
     owner = Owner(OwnerKind.AGENT, name)
     scopes = tuple(
         Scope(
             proxy=scope.proxy,
-            path=scope.path,
+            path=_path(scope),
             match=scope.match,
-            methods=tuple(sorted(method.upper() for method in scope.methods)),
+            methods=tuple(sorted({method.upper() for method in scope.methods})),
             permission=scope.permission,
             rate=scope.rate,
         )
@@ -125,14 +124,20 @@ def _agent(name: str, model: AgentModel, main: MainModel, entries: Entries) -> A
     return Agent(name, model.owner, scopes, specs)
 
 
-def _proxy(name: str, model: ProxyModel, main: MainModel, entries: Entries) -> Proxy:
+def _path(scope: ScopeModel) -> str:
+    """A prefix means whole segments, with or without the slash at its end: one spelling for one meaning."""
+    return scope.path.rstrip("/") or "/" if scope.match is PathMatch.PREFIX else scope.path
+
+
+def _proxy(name: str, model: ProxyModel, main: MainModel, entries: Inventory) -> Proxy:
     owner = Owner(OwnerKind.PROXY, name)
+    labels = tuple(sorted(model.labels.items()))
     upstreams = []
     for key, one in sorted(model.upstreams.items()):
         host, port = host_port(one.address)
         upstreams.append(Upstream(key, one.prefix, host, port))
     specs = tuple(
-        _spec(CredentialId(owner, key), one, main, policy(main, entries, one), ())
+        _spec(CredentialId(owner, key), one, main, policy(main, entries, one), labels)
         for key, one in sorted(model.credentials.items())
     )
     return Proxy(
@@ -145,6 +150,16 @@ def _proxy(name: str, model: ProxyModel, main: MainModel, entries: Entries) -> P
         connection_age=model.connection_age,
         adoption_deadline=model.adoption_deadline,
         probe_address=model.probe or "",
+    )
+
+
+def _fitted(proxy: Proxy, model: ProxyModel, rest: timedelta) -> Proxy:
+    """Times that nobody configured give way to short-lived credentials."""
+    age, deadline = proxy.connection_age, proxy.adoption_deadline
+    return replace(
+        proxy,
+        connection_age=age if "connection_age" in model.model_fields_set else min(age, rest),
+        adoption_deadline=deadline if "adoption_deadline" in model.model_fields_set else min(deadline, rest / 2),
     )
 
 

@@ -4,200 +4,186 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from rotator.config import check, freeze, reading, safety
 from rotator.config import environment as environ
-from rotator.config import freeze, positions
-from rotator.config.check import check
 from rotator.config.fields import Model
-from rotator.config.problems import ConfigErrors, Problem
-from rotator.config.schema import SECTIONS, AgentModel, MainModel, PolicyModel, ProxyModel
+from rotator.config.inventory import Inventory, Source
+from rotator.config.problems import ConfigErrors, Place, Problem, dotted
+from rotator.config.schema import SECTIONS, MainModel, ServiceModel
 from rotator.config.settings import Settings
-from rotator.core.errors import Code, Denied
+from rotator.config.wording import words
+from rotator.core.errors import Code
 from rotator.core.identity import is_name
 
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One file as read. lines: where its paths stand."""
-
-    name: str
-    raw: dict[str, Any]
-    lines: dict[tuple[str, ...], int]
-
-    def problem(self, path: tuple[str, ...], text: str, hint: str = "") -> Problem:
-        return Problem(self.name, positions.line_of(self.lines, path), ".".join(path), text, hint)
-
-
-@dataclass(slots=True)
-class Inventory:
-    """The three sections of all files, each entry with the file it stands in."""
-
-    policies: dict[str, PolicyModel] = field(default_factory=dict)
-    agents: dict[str, AgentModel] = field(default_factory=dict)
-    proxies: dict[str, ProxyModel] = field(default_factory=dict)
-    sources: dict[tuple[str, str], Source] = field(default_factory=dict)
-
-    def problem(self, path: tuple[str, ...], text: str, hint: str = "") -> Problem:
-        """A problem of an entry, placed in the file that the entry stands in."""
-        source = self.sources.get((path[0], path[1])) if len(path) > 1 else None
-        return source.problem(path, text, hint) if source else Problem("configuration", 0, ".".join(path), text, hint)
+Path_ = tuple[str, ...]
+_Valid = TypeVar("_Valid", bound=Model)
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings, and for `config show --origin` the raw values and where each environment value came from."""
+    """Settings, and for `config show --origin` what they were made of.
+
+    origins: the environment variable (or `command line`) of each overridden path. warnings: what is not refused.
+    """
 
     settings: Settings
     main: MainModel
+    inventory: Inventory
+    source: Source
     origins: environ.Origins
+    warnings: tuple[Problem, ...] = ()
 
 
 def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
-    """Raises ConfigErrors with every problem, or Denied (CONFIG_UNREADABLE) when the main file cannot be read."""
+    """Raises ConfigErrors with every problem; its code is CONFIG_UNREADABLE when the main file cannot be read."""
     return load(path, environment).settings
 
 
-def load(path: Path, environment: Mapping[str, str]) -> Loaded:
+def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Loaded:
+    """As `load_settings`. flags: dotted path -> text, from the command line; flag beats environment beats file."""
     problems: list[Problem] = []
-    main = _read(path, problems)
-    if main is None:
-        raise ConfigErrors(tuple(problems))
-    raw, origins, refused = environ.overlay(main.raw, environment)
-    problems.extend(refused)
+    source = _main_source(path, problems)
+    raw, origins, refused = environ.overlay(source.raw, environment, flags or {})
+    problems += refused
+    place = _placer(source, origins)
     head = {key: value for key, value in raw.items() if key not in SECTIONS}
-    model = _validate(MainModel, head, main, (), problems)
+    main = _validate(MainModel, head, (), place, problems)
+    inventory = _inventory(path, source, main, place, problems)
+    tokens = freeze.Tokens(environ.vault_token(environment), environ.consul_token(environment))
+    warnings = _checked(main, inventory, place, tokens, problems)
+    if problems or main is None:
+        raise ConfigErrors(problems)
+    files = (path, *(Path(part.name) for part in inventory.files() if part is not source))
+    settings = freeze.settings(main, inventory, tokens, _hash(main, inventory), files)
+    return Loaded(settings, main, inventory, source, origins, warnings)
+
+
+def _inventory(path: Path, source: Source, main: MainModel | None, place: Place, problems: list[Problem]) -> Inventory:
     inventory = Inventory()
-    for source in (main, *_folder(path, main, problems)):
-        _collect(source, inventory, problems, whole=source is main)
-    if isinstance(model, MainModel):
-        problems.extend(check(model, inventory, main.problem))
-    if problems or not isinstance(model, MainModel):
-        raise ConfigErrors(tuple(problems))
-    secrets = freeze.Tokens(environ.vault_token(environment), environ.consul_token(environment))
-    files = (path, *(Path(source.name) for source in set_of(inventory) if source is not main))
-    settings = freeze.settings(model, inventory, secrets, _hash(model, inventory), files)
-    return Loaded(settings, model, origins)
+    _collect(source, inventory, problems)
+    if main is not None and main.inventory.folder is not None:
+        for part in reading.folder(path.parent / main.inventory.folder, place, problems):
+            _collect(part, inventory, problems)
+            problems += _misplaced(part)
+    return inventory
 
 
-def set_of(inventory: Inventory) -> tuple[Source, ...]:
-    """The files that contributed, each once."""
-    return tuple({source.name: source for source in inventory.sources.values()}.values())
+def _checked(
+    main: MainModel | None, inventory: Inventory, place: Place, tokens: freeze.Tokens, problems: list[Problem]
+) -> tuple[Problem, ...]:
+    """Adds what a schema cannot say; returns what is only worth a warning."""
+    problems += check.entries(inventory, main.service.tick if main else ServiceModel().tick)
+    if main is None:
+        return ()
+    problems += check.main(main, place, token=tokens.vault is not None)
+    refused, warnings = safety.files(main, inventory, place)
+    problems += refused
+    return warnings
 
 
-def _read(path: Path, problems: list[Problem]) -> Source | None:
+def _main_source(path: Path, problems: list[Problem]) -> Source:
     try:
-        text = path.read_text(encoding="utf-8")
-        raw = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as problem:
-        raise Denied(
-            Code.CONFIG_UNREADABLE,
-            f"{path}: {problem.strerror}",
-            hint="name the file with --config, or write one with rotator init",
-        ) from None
-    except (tomllib.TOMLDecodeError, ValueError) as problem:
-        problems.append(Problem(str(path), _line_in(str(problem)), "", f"cannot be parsed: {problem}"))
-        return None
-    if not isinstance(raw, dict):
-        problems.append(Problem(str(path), 1, "", "a table of keys is wanted"))
-        return None
-    return Source(str(path), raw, {} if path.suffix == ".json" else positions.index(text))
+        source = reading.read(path, problems)
+    except (OSError, ValueError) as problem:
+        why = getattr(problem, "strerror", None) or "that is no path"
+        hint = "name the file with --config, or write one with rotator init"
+        raise ConfigErrors([Problem(str(path), 0, "", why, hint)], Code.CONFIG_UNREADABLE) from None
+    if source is None:
+        raise ConfigErrors(problems)
+    return source
 
 
-def _line_in(text: str) -> int:
-    """tomllib and json both end their words with `line N`."""
-    _, _, rest = text.partition("line ")
-    number = rest.split(",")[0].split(" ")[0].rstrip(")")
-    return int(number) if number.isdigit() else 0
+def _placer(source: Source, origins: environ.Origins) -> Place:
+    """A value that the environment gave is not to be looked for in the file."""
+
+    def place(path: Path_, text: str, hint: str = "") -> Problem:
+        for length in range(len(path), 0, -1):
+            if path[:length] in origins:
+                return Problem(origins[path[:length]], 0, dotted(path), text, hint)
+        return source.problem(path, text, hint)
+
+    return place
 
 
-def _folder(path: Path, main: Source, problems: list[Problem]) -> Iterable[Source]:
-    """The inventory files in name order. A missing folder is a problem, not an empty fleet."""
-    section = main.raw.get("inventory")
-    wanted = section.get("folder") if isinstance(section, dict) else None
-    if not isinstance(wanted, str):
-        return
-    folder = path.parent / wanted
-    if not folder.is_dir():
-        problems.append(main.problem(("inventory", "folder"), f"{folder} is no folder", "create it or remove the key"))
-        return
-    for file in sorted(folder.iterdir()):
-        if file.suffix in (".toml", ".json") and file.is_file():
-            source = _read(file, problems)
-            if source is not None:
-                yield source
-
-
-def _collect(source: Source, inventory: Inventory, problems: list[Problem], *, whole: bool) -> None:
+def _collect(source: Source, inventory: Inventory, problems: list[Problem]) -> None:
     """Validates each entry by itself, so that one bad agent hides no other."""
     for section, model in SECTIONS.items():
         entries = source.raw.get(section, {})
         if not isinstance(entries, dict):
-            problems.append(source.problem((section,), "a table by name is wanted"))
+            problems.append(source.problem((section,), "a table by name is wanted", f"[{section}.some-name]"))
             continue
         for name, entry in entries.items():
-            _collect_one(source, inventory, problems, (section, name, model, entry))
-    if not whole:
-        for key in sorted(set(source.raw) - set(SECTIONS)):
-            text = "is not known here; an inventory file holds agents, proxies and policies"
-            problems.append(source.problem((key,), text, "move it to the main file"))
+            if _new(source, inventory, problems, (section, name)):
+                before = len(problems)
+                found = _validate(model, entry, (section, name), source.problem, problems)
+                if found is not None:
+                    getattr(inventory, section)[name] = found
+                if len(problems) > before:
+                    inventory.partial.add((section, name))
 
 
-def _collect_one(
-    source: Source, inventory: Inventory, problems: list[Problem], item: tuple[str, str, type[Model], Any]
-) -> None:
-    section, name, model, entry = item
-    if not is_name(name):
-        text = f"{name!r} is no name: 1 to 63 characters of a-z, 0-9 and inner hyphens"
-        problems.append(source.problem((section, name), text, "names become paths in Vault, Consul and SPIFFE IDs"))
-        return
-    known = inventory.sources.get((section, name))
+def _new(source: Source, inventory: Inventory, problems: list[Problem], entry: tuple[str, str]) -> bool:
+    if not is_name(entry[1]):
+        text = "is no name: 1 to 63 characters of a-z, 0-9 and inner hyphens are"
+        problems.append(source.problem(entry, text, "names become paths in Vault and Consul, and SPIFFE IDs"))
+        return False
+    known = inventory.sources.get(entry)
     if known is not None:
-        problems.append(source.problem((section, name), f"is already defined in {known.name}", "keep one of them"))
-        return
-    found = _validate(model, entry, source, (section, name), problems)
-    if found is not None:
-        getattr(inventory, section)[name] = found
-        inventory.sources[(section, name)] = source
+        problems.append(source.problem(entry, f"is already defined in {known.name}", "keep one of the two"))
+        return False
+    inventory.sources[entry] = source
+    return True
+
+
+def _misplaced(source: Source) -> list[Problem]:
+    text = "does not belong here: an inventory file holds agents, proxies and policies"
+    wrong = [key for key in source.raw if key not in SECTIONS]
+    return [source.problem((key,), text, "move it to the main file") for key in wrong]
 
 
 def _validate(
-    model: type[Model], raw: Any, source: Source, path: tuple[str, ...], problems: list[Problem]
-) -> Model | None:
+    model: type[_Valid], raw: Any, path: Path_, place: Place, problems: list[Problem], *, again: bool = True
+) -> _Valid | None:
+    """The validated part, without what is wrong in it where it can be spared, so that the rest is checked as well."""
     try:
         return model.model_validate(raw)
     except ValidationError as invalid:
-        # The given value never enters a message: it may be a secret pasted into the wrong line.
-        for error in invalid.errors(include_input=False, include_url=False):
-            inside = (*path, *(str(part) for part in error["loc"] if part != "[key]"))
-            problems.append(source.problem(inside, *_words(error, inside)))
-        return None
+        if not again:
+            return None
+        errors = invalid.errors(include_input=False, include_url=False)
+    for error in errors:
+        inside = (*path, *(str(part) for part in error["loc"] if part != "[key]"))
+        problems.append(place(inside, *words(error, model)))
+    spared = _without(raw, [error["loc"] for error in errors])
+    return _validate(model, spared, path, place, [], again=False)
 
 
-_SECRETS = frozenset({"token", "secret_id", "password", "secret", "client_secret", "jwt", "private_key"})
+def _without(raw: Any, locations: list[tuple[int | str, ...]]) -> Any:
+    """A copy without the parts that are wrong: one credential or upstream, else the whole key (a list keeps its count
+    or goes, because its numbers are part of the paths)."""
+    if not isinstance(raw, dict):
+        return raw
+    kept = dict(raw)
+    for first, *rest in (location for location in locations if location):
+        inner = kept.get(str(first))
+        if isinstance(inner, dict) and rest and rest[0] in inner:
+            kept[str(first)] = {key: value for key, value in inner.items() if key != rest[0]}
+        elif not rest or not isinstance(inner, dict):
+            kept.pop(str(first), None)
+    return kept
 
 
-def _words(error: Any, path: tuple[str, ...]) -> tuple[str, str]:
-    if error["type"] == "extra_forbidden":
-        if path[-1] in _SECRETS:
-            return "secrets do not stand in the configuration", "put it into a file and name the file"
-        return "is not a known key", "rotator schema lists every key; is it misspelt?"
-    if error["type"] == "missing":
-        return "is missing", "add it"
-    return str(error["msg"]).removeprefix("Value error, "), ""
-
-
-def _hash(model: MainModel, inventory: Inventory) -> str:
-    """SHA-256 hex over the normalised configuration: equal meaning, equal hash."""
-    sections = {
-        name: {key: one.model_dump(mode="json") for key, one in sorted(getattr(inventory, name).items())}
-        for name in SECTIONS
+def _hash(main: MainModel, inventory: Inventory) -> str:
+    """SHA-256 hex over the normalised configuration: equal meaning, equal hash, on every instance and file layout."""
+    sections: dict[str, Any] = {
+        name: {key: one.model_dump(mode="json") for key, one in getattr(inventory, name).items()} for name in SECTIONS
     }
-    text = json.dumps({"main": model.model_dump(mode="json"), **sections}, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    sections["main"] = main.model_dump(mode="json", exclude={"inventory": True, "service": {"instance"}})
+    return hashlib.sha256(json.dumps(sections, sort_keys=True).encode()).hexdigest()

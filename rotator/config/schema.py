@@ -8,7 +8,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rotator.config.fields import HostPort, Model, Name, RateField, Share, Span, WindowModel
+from rotator.config.fields import (
+    HostPort,
+    Label,
+    LabelValue,
+    Model,
+    Name,
+    NodeName,
+    RateField,
+    Share,
+    Span,
+    WindowModel,
+)
 from rotator.config.settings import VaultAuthMethod
 from rotator.core.fleet import PathMatch, Permission, ProxyKind
 
@@ -120,10 +131,12 @@ class ScopeModel(Model):
 
 
 class AgentModel(Model):
-    owner: Annotated[str, Field(min_length=1)]
-    labels: dict[str, str] = Field(default_factory=dict)
+    """`owner`: the person or team to call. `labels` become metric labels and never touch an issued credential."""
+
+    owner: LabelValue
+    labels: dict[Label, LabelValue] = Field(default_factory=dict)
     scopes: tuple[ScopeModel, ...] = ()
-    credentials: dict[Name, CredentialModel]
+    credentials: dict[Name, CredentialModel] = Field(min_length=1)
 
 
 class UpstreamModel(Model):
@@ -132,14 +145,18 @@ class UpstreamModel(Model):
 
 
 class ProxyModel(Model):
-    kind: ProxyKind
+    """`nodes`: whose confirmation counts; none: every node that has reported lately."""
+
+    kind: ProxyKind = ProxyKind.ENVOY
     listener: HostPort
-    upstreams: dict[Name, UpstreamModel]
-    credentials: dict[Name, CredentialModel]
-    nodes: tuple[Name, ...] = ()
+    upstreams: dict[Name, UpstreamModel] = Field(min_length=1)
+    credentials: dict[Name, CredentialModel] = Field(min_length=1)
+    nodes: tuple[NodeName, ...] = ()
     connection_age: Span = timedelta(minutes=10)
     adoption_deadline: Span = timedelta(minutes=2)
     probe: HostPort | None = None
+    template: Path | None = None
+    labels: dict[Label, LabelValue] = Field(default_factory=dict)
 
 
 class MainModel(Model):

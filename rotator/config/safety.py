@@ -1,0 +1,85 @@
+"""The files that the configuration names: who can read and write them, and whether they bite their own tail."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryptography import x509
+
+from rotator.config.inventory import Inventory
+from rotator.config.problems import Place, Problem
+from rotator.config.reading import FOREIGN_WRITE
+from rotator.config.schema import MainModel, TlsModel
+from rotator.core.identity import Owner, OwnerKind, spiffe_id
+
+Found = tuple[tuple[Problem, ...], tuple[Problem, ...]]
+
+
+def files(main: MainModel, inventory: Inventory, place: Place) -> Found:
+    """(refused, warned about). A file that is not there is no problem here: `validate` runs in CI as well."""
+    refused: list[Problem] = []
+    warned: list[Problem] = []
+    for path, file in _secret_files(main):
+        mode = _mode(file)
+        if mode is None:
+            continue
+        if mode & FOREIGN_WRITE:
+            refused.append(place(path, f"group or others may write {file}", f"chmod go-w {file}"))
+        if mode & stat.S_IROTH:
+            # Kubernetes puts service account tokens into files that everybody in the container may read.
+            found = warned if path[-1] == "jwt_file" else refused
+            found.append(place(path, f"everybody may read {file}", f"chmod o-rwx {file}"))
+    for section, tls in _tls(main):
+        refused += _own_tail(main, inventory, ((section, "tls", "client_certificate"), tls.client_certificate), place)
+    return tuple(refused), tuple(warned)
+
+
+def _secret_files(main: MainModel) -> Iterator[tuple[tuple[str, ...], Path]]:
+    auth = main.vault.auth
+    named: tuple[tuple[tuple[str, ...], Path | None], ...] = (
+        (("vault", "auth", "token_file"), auth.token_file),
+        (("vault", "auth", "secret_id_file"), auth.secret_id_file),
+        (("vault", "auth", "jwt_file"), auth.jwt_file),
+        (("consul", "token_file"), main.consul.token_file),
+        *(((section, "tls", "client_key"), tls.client_key) for section, tls in _tls(main)),
+    )
+    for path, file in named:
+        if file is not None:
+            yield path, file
+
+
+def _tls(main: MainModel) -> tuple[tuple[str, TlsModel], ...]:
+    return ("vault", main.vault.tls), ("consul", main.consul.tls)
+
+
+def _mode(file: Path) -> int | None:
+    try:
+        return file.stat().st_mode
+    except (OSError, ValueError):
+        return None
+
+
+def _own_tail(
+    main: MainModel, inventory: Inventory, named: tuple[tuple[str, ...], Path | None], place: Place
+) -> Iterator[Problem]:
+    """A login that rests on what we rotate ends with our first mistake: nobody could log in to repair it."""
+    path, file = named
+    owners = [Owner(OwnerKind.AGENT, name) for name in inventory.agents]
+    owners += [Owner(OwnerKind.PROXY, name) for name in inventory.proxies]
+    ours = {spiffe_id(main.trust_domain, owner): owner for owner in owners} if file else {}
+    for uri in _uris(file) if file else ():
+        if uri in ours:
+            text = f"is the certificate of {ours[uri]}, which this service rotates"
+            yield place(path, text, "log in with a certificate that somebody else renews")
+
+
+def _uris(file: Path) -> list[str]:
+    """URI names of the first certificate in a file; none when there is no such file."""
+    try:
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return names.get_values_for_type(x509.UniformResourceIdentifier)
+    except (OSError, ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        return []
