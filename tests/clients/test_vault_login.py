@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,8 @@ from rotator.clients.clock import SystemClock
 from rotator.clients.vault import VaultSecrets
 from rotator.core.errors import Code, Denied, Unavailable
 from rotator.core.secret import Secret
-from tests.clients.vault_site import Server, VaultSite, raised
+from tests.clients.canned_server import CannedServer, reply
+from tests.clients.vault_site import Calls, Server, VaultSite, raised
 from tests.fakes.clock import FakeClock
 
 pytestmark = pytest.mark.servers
@@ -164,6 +166,33 @@ def test_a_token_that_may_not_be_renewed_is_replaced_later_and_the_old_one_ended
     secrets.upkeep()
     secrets.upkeep()
     assert calls.count("revoke_self") == 1
+
+
+def test_a_shrinking_lease_is_followed_by_a_login_and_not_by_ever_more_renewals(
+    site: VaultSite, tmp_path: Path, clock: FakeClock
+) -> None:
+    """Near its max TTL a token is renewed with 200 and a shorter life each time: the way into a hot loop.
+
+    Canned answers, because a real server would need the real hour to pass.
+    """
+    leases = {"login": 3600, "renew-self": 600}
+
+    def answer(request: bytes) -> bytes:
+        word = request.split(b" ")[1].rpartition(b"/")[2].decode()
+        auth = {"client_token": "t", "lease_duration": leases.get(word, 0), "renewable": True}
+        return reply("200 OK", json.dumps({"auth": auth, "data": {}}).encode())
+
+    server, file = CannedServer(answer), tmp_path / "secret-id"
+    file.write_text("x")
+    calls = Calls([])
+    secrets = VaultSecrets(replace(site.at(server.address), auth=site.approle_auth("r", file)), clock, calls)
+    try:
+        for minutes, renewals, logins in ((0, 0, 1), (41, 1, 1), (6, 1, 1), (1, 1, 2), (39, 1, 2)):
+            clock.advance(timedelta(minutes=minutes))
+            secrets.upkeep()
+            assert (calls.count("renew_self"), calls.count("login")) == (renewals, logins)
+    finally:
+        server.close()
 
 
 def test_five_lives_of_a_token_without_a_failure(site: VaultSite, tmp_path: Path) -> None:
