@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema
+
+from rotator.config.fields import text_of
 from rotator.config.schema import WholeModel
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
+class _AsSpelled(GenerateJsonSchema):
+    """Defaults as the file spells them."""
+
+    def encode_default(self, dft: Any) -> Any:
+        return text_of(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of the main file. Durations, rates and shares are texts: "15m", "100/1m", "66%"."""
-    return {"$schema": SCHEMA_DIALECT, "title": "rotator.toml", **WholeModel.model_json_schema(mode="validation")}
+    described = WholeModel.model_json_schema(schema_generator=_AsSpelled)
+    return {**described, "$schema": SCHEMA_DIALECT, "title": "rotator.toml"}
 
 
 # Lines of `#key = value` without a blank are settings that show their default or an example; a test uncomments them.
@@ -115,6 +127,7 @@ nodes = ["edge-1", "edge-2"]          # must all run a version before the old on
 #connection_age = "10m"               # connections are closed after this, so that none outlives its credential by much
 #adoption_deadline = "2m"             # how long nodes may take before a version counts as missing
 #probe = "192.0.2.10:8443"            # where the service itself looks at the served certificate
+#labels = { site = "berlin" }         # for metrics
 
 [proxies.edge.upstreams.orders]
 prefix = "/orders"
