@@ -20,6 +20,8 @@ from rotator.core.spec import Spec
 _DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,253}[a-z0-9])?")
 _MOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _PREFIX = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)+")
+# Where the agents' own AppRoles are: this service makes and destroys their secret-ids.
+AGENTS_MOUNT = "agents"
 _NEEDED = {
     VaultAuthMethod.TOKEN_FILE: ("token_file",),
     VaultAuthMethod.APPROLE: ("role", "secret_id_file"),
@@ -53,6 +55,9 @@ def entries(inventory: Inventory, tick: timedelta) -> Iterator[Problem]:
         yield from _policy(inventory, ("policies", name), policy)
     for section, owners in (("agents", inventory.agents), ("proxies", inventory.proxies)):
         for name, owner in owners.items():
+            if not owner.credentials and (section, name) not in inventory.partial:
+                text = "at least one is wanted"
+                yield inventory.problem((section, name, "credentials"), text, f"[{section}.{name}.credentials.tls]")
             for key, one in owner.credentials.items():
                 yield from lifetimes.credential(inventory, (section, name), key, one, tick)
     yield from lifetimes.proxies(inventory)
@@ -115,7 +120,14 @@ def _auth(auth: AuthModel, place: Place) -> Iterator[Problem]:
         if not getattr(auth, key):
             text = f"is missing; method {auth.method.value} needs it"
             yield place((*path, key), text, "add it, or give a token in VAULT_TOKEN")
-    if auth.secret_id_wrapped and not auth.role_name:
+    if auth.method is VaultAuthMethod.APPROLE and auth.mount.strip("/") == AGENTS_MOUNT:
+        text = "is the mount of the agents' AppRoles, whose secret-ids this service rotates"
+        yield place(
+            (*path, "mount"), text, "log in at a mount of its own: a login that rotates itself ends with one mistake"
+        )
+    if auth.secret_id_wrapped and auth.method is not VaultAuthMethod.APPROLE:
+        yield place((*path, "secret_id_wrapped"), "goes with method approle only", "remove it")
+    elif auth.secret_id_wrapped and not auth.role_name:
         text = "is missing; a wrapped secret-id is checked against the path of its role before it is unwrapped"
         yield place((*path, "role_name"), text, "name the AppRole; its role id does not tell it")
 
@@ -132,6 +144,9 @@ def _consul(model: MainModel, place: Place) -> Iterator[Problem]:
     consul = model.consul
     if not timedelta(seconds=10) <= consul.session_ttl <= timedelta(days=1):
         yield place(("consul", "session_ttl"), "Consul takes 10s to 24h", "15s is a good start")
+    for key, value in (("session_ttl", consul.session_ttl), ("lock_delay", consul.lock_delay)):
+        if value.total_seconds() % 1:
+            yield place(("consul", key), "whole seconds are wanted", "15s is a good start")
     if consul.lock_delay > timedelta(seconds=60):
         yield place(("consul", "lock_delay"), "Consul takes 60s at most", "15s is a good start")
     if consul.prefix and _PREFIX.fullmatch(consul.prefix) is None:

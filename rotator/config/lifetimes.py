@@ -31,7 +31,8 @@ def credential(
         yield inventory.problem((*path, "policy"), f"there is no policy {one.policy!r}", f"known: {known}")
     elif key not in inventory.partial:
         policy = inventory.policies.get(one.policy) or PolicyModel()
-        for text, hint in (*_life(one.ttl, tick), *_within(one.ttl, policy, tick)):
+        impossible = [*_life(one.ttl, tick)] or [*_within(one.ttl, policy, tick)]
+        for text, hint in impossible:
             yield inventory.problem((*path, "ttl"), text, hint)
 
 
@@ -77,7 +78,7 @@ def _life(ttl: timedelta, tick: timedelta) -> Iterator[tuple[str, str]]:
         yield f"a life of {text_of(SHORTEST)} to {text_of(LONGEST)} is possible", "24h is a good start"
     elif ttl.total_seconds() % 1:
         yield "Vault counts whole seconds", "round it"
-    if tick * TICKS > ttl:
+    elif tick * TICKS > ttl:
         text = f"{text_of(ttl)} is too short for a service.tick of {text_of(tick)}"
         yield text, f"make service.tick at most 1/{TICKS} of the shortest ttl"
 
@@ -104,9 +105,12 @@ def _shorten(
     owner: tuple[str, dict[str, CredentialModel]],
 ) -> None:
     who, credentials = owner
-    mine = min(((rest(one.ttl, _policy(inventory, one)), f"{who}/{key}") for key, one in credentials.items()))
-    for name in names:
-        found[name] = min(found.get(name, mine), mine)
+    if not credentials:  # the only one was not valid, which is said elsewhere
+        return
+    for key, one in credentials.items():
+        mine = (rest(one.ttl, _policy(inventory, one)), f"{who}/{key}")
+        for name in names:
+            found[name] = min(found.get(name, mine), mine)
 
 
 def _policy(inventory: Inventory, one: CredentialModel) -> PolicyModel:

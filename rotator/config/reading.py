@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 import tomllib
@@ -49,7 +50,7 @@ def folder(directory: Path, place: Place, problems: list[Problem]) -> Iterator[S
         hint = "create the folder, or remove the key when every agent stands in this file"
         problems.append(place(where, f"cannot be listed: {_why(problem)}", hint))
         return
-    if mode & FOREIGN_WRITE:
+    if mode & FOREIGN_WRITE and not _read_only(directory):
         problems.append(place(where, f"group or others may write {directory}", f"chmod go-w {directory}"))
     for file in files:
         try:
@@ -60,6 +61,11 @@ def folder(directory: Path, place: Place, problems: list[Problem]) -> Iterator[S
             continue
         if source is not None:
             yield source
+
+
+def _read_only(directory: Path) -> bool:
+    """Kubernetes mounts a ConfigMap as a folder of mode 0777 on a read-only mount: nobody writes there."""
+    return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
 
 
 def _counts(file: Path) -> bool:

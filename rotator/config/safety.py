@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,15 +23,16 @@ def files(main: MainModel, inventory: Inventory, place: Place) -> Found:
     refused: list[Problem] = []
     warned: list[Problem] = []
     for path, file in _secret_files(main):
-        mode = _mode(file)
-        if mode is None:
+        found = _stat(file)
+        if found is None:
             continue
-        if mode & FOREIGN_WRITE:
+        if found.st_mode & FOREIGN_WRITE:
             refused.append(place(path, f"group or others may write {file}", f"chmod go-w {file}"))
-        if mode & stat.S_IROTH:
+        readers = _readers(found)
+        if readers:
             # Kubernetes puts service account tokens into files that everybody in the container may read.
-            found = warned if path[-1] == "jwt_file" else refused
-            found.append(place(path, f"everybody may read {file}", f"chmod o-rwx {file}"))
+            said = warned if path[-1] == "jwt_file" else refused
+            said.append(place(path, f"{readers} may read {file}", f"chmod go-rwx {file}"))
     for section, tls in _tls(main):
         refused += _own_tail(main, inventory, ((section, "tls", "client_certificate"), tls.client_certificate), place)
     return tuple(refused), tuple(warned)
@@ -54,11 +56,23 @@ def _tls(main: MainModel) -> tuple[tuple[str, TlsModel], ...]:
     return ("vault", main.vault.tls), ("consul", main.consul.tls)
 
 
-def _mode(file: Path) -> int | None:
+def _stat(file: Path) -> os.stat_result | None:
     try:
-        return file.stat().st_mode
+        return file.stat()
     except (OSError, ValueError):
         return None
+
+
+def _readers(found: os.stat_result) -> str:
+    """Who else may read a secret; empty when nobody who should not.
+
+    A file of root may be readable by one group: that is how packages (root:rotator 0640), Kubernetes (fsGroup) and
+    systemd (LoadCredential, whose ACL shows as group bits) hand a secret to a service that is not root.
+    """
+    if found.st_mode & stat.S_IROTH:
+        return "everybody"
+    handed_over = found.st_uid == 0 and (found.st_gid != 0 or os.geteuid() != 0)
+    return "its group" if found.st_mode & stat.S_IRGRP and not handed_over else ""
 
 
 def _own_tail(
