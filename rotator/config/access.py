@@ -139,6 +139,9 @@ def _is_address(text: str) -> bool:
 
 
 def _upstreams(inventory: Inventory, path: Path, proxy: ProxyModel) -> Iterator[Problem]:
+    if not proxy.upstreams and path[:2] not in inventory.partial:
+        text = "at least one is wanted"
+        yield inventory.problem((*path, "upstreams"), text, 'orders = { prefix = "/orders", address = "host:80" }')
     seen: dict[str, str] = {}
     for name, upstream in proxy.upstreams.items():
         where = (*path, "upstreams", name, "prefix")

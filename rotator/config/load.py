@@ -6,17 +6,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from rotator.config import check, freeze, reading, safety
 from rotator.config import environment as environ
 from rotator.config.fields import Model
 from rotator.config.inventory import Inventory, Source
 from rotator.config.problems import ConfigErrors, Place, Problem, dotted
-from rotator.config.schema import SECTIONS, MainModel, ServiceModel
+from rotator.config.schema import SECTIONS, MainModel
 from rotator.config.settings import Settings
 from rotator.config.wording import words
 from rotator.core.errors import Code
@@ -78,14 +80,24 @@ def _inventory(path: Path, source: Source, main: MainModel | None, place: Place,
 def _checked(
     main: MainModel | None, inventory: Inventory, place: Place, tokens: freeze.Tokens, problems: list[Problem]
 ) -> tuple[Problem, ...]:
-    """Adds what a schema cannot say; returns what is only worth a warning."""
-    problems += check.entries(inventory, main.service.tick if main else ServiceModel().tick)
+    """Adds what a schema cannot say; returns what is only worth a warning.
+
+    Where the main part was refused already, defaults stand in for the refused keys: they are not judged.
+    """
+    told = {tuple(problem.path.split(".")[:2]) for problem in problems}
+    tick = timedelta(0) if main is None or ("service", "tick") in told else main.service.tick
+    problems += check.entries(inventory, tick)
     if main is None:
         return ()
-    problems += check.main(main, place, token=tokens.vault is not None)
+    problems += (one for one in check.main(main, place, token=tokens.vault is not None) if _fresh(one, told))
     refused, warnings = safety.files(main, inventory, place)
     problems += refused
     return warnings
+
+
+def _fresh(problem: Problem, told: set[tuple[str, ...]]) -> bool:
+    path = tuple(problem.path.split(".")[:2])
+    return path not in told and path[:1] not in told
 
 
 def _main_source(path: Path, problems: list[Problem]) -> Source:
@@ -161,23 +173,28 @@ def _validate(
     for error in errors:
         inside = (*path, *(str(part) for part in error["loc"] if part != "[key]"))
         problems.append(place(inside, *words(error, model)))
-    spared = _without(raw, [error["loc"] for error in errors])
+    spared = _without(raw, errors)
     return _validate(model, spared, path, place, [], again=False)
 
 
-def _without(raw: Any, locations: list[tuple[int | str, ...]]) -> Any:
-    """A copy without the parts that are wrong: one credential or upstream, else the whole key (a list keeps its count
-    or goes, because its numbers are part of the paths)."""
-    if not isinstance(raw, dict):
+def _without(raw: Any, errors: list[ErrorDetails]) -> Any:
+    """A copy without what is wrong: an unknown key alone, else one credential or upstream, else the whole key.
+
+    A list goes as a whole, because the numbers of its elements are part of the paths.
+    """
+    for error in errors:
+        location = [part for part in error["loc"] if part != "[key]"]
+        raw = _cut(raw, location if error["type"] == "extra_forbidden" else location[:2])
+    return raw
+
+
+def _cut(raw: Any, location: list[int | str]) -> Any:
+    if not isinstance(raw, dict) or not location or str(location[0]) not in raw:
         return raw
-    kept = dict(raw)
-    for first, *rest in (location for location in locations if location):
-        inner = kept.get(str(first))
-        if isinstance(inner, dict) and rest and rest[0] in inner:
-            kept[str(first)] = {key: value for key, value in inner.items() if key != rest[0]}
-        elif not rest or not isinstance(inner, dict):
-            kept.pop(str(first), None)
-    return kept
+    first, *rest = (str(part) for part in location)
+    if rest and isinstance(raw[first], dict):
+        return {**raw, first: _cut(raw[first], list(rest))}
+    return {key: value for key, value in raw.items() if key != first}
 
 
 def _hash(main: MainModel, inventory: Inventory) -> str:

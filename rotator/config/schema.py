@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
+from pydantic.config import JsonDict
 
 from rotator.config.fields import (
     HostPort,
@@ -22,6 +23,9 @@ from rotator.config.fields import (
 )
 from rotator.config.settings import VaultAuthMethod
 from rotator.core.fleet import PathMatch, Permission, ProxyKind
+
+# For editors; `check` says it too. As a limit of the schema, one bad credential would take its whole agent along.
+AT_LEAST_ONE: JsonDict = {"minProperties": 1}
 
 
 class TlsModel(Model):
@@ -136,7 +140,7 @@ class AgentModel(Model):
     owner: LabelValue
     labels: dict[Label, LabelValue] = Field(default_factory=dict)
     scopes: tuple[ScopeModel, ...] = ()
-    credentials: dict[Name, CredentialModel] = Field(min_length=1)
+    credentials: dict[Name, CredentialModel] = Field(json_schema_extra=AT_LEAST_ONE)
 
 
 class UpstreamModel(Model):
@@ -149,8 +153,8 @@ class ProxyModel(Model):
 
     kind: ProxyKind = ProxyKind.ENVOY
     listener: HostPort
-    upstreams: dict[Name, UpstreamModel] = Field(min_length=1)
-    credentials: dict[Name, CredentialModel] = Field(min_length=1)
+    upstreams: dict[Name, UpstreamModel] = Field(json_schema_extra=AT_LEAST_ONE)
+    credentials: dict[Name, CredentialModel] = Field(json_schema_extra=AT_LEAST_ONE)
     nodes: tuple[NodeName, ...] = ()
     connection_age: Span = timedelta(minutes=10)
     adoption_deadline: Span = timedelta(minutes=2)
