@@ -6,6 +6,7 @@ of text that those two have accepted. It knows table headers, keys, inline table
 
 from __future__ import annotations
 
+import json as json_module
 import re
 
 _TOKEN = re.compile(
@@ -119,8 +120,7 @@ class _Scanner:
         """The dotted key before `end`, which is passed over too."""
         parts: list[str] = []
         while (token := self._peek()) != end:
-            quoted = token[0] in "\"'"
-            parts += [token[1:-1]] if quoted else [part for part in token.split(".") if part]
+            parts += _words(token)
             self._at += 1
         self._at += 1
         return tuple(parts)
@@ -135,6 +135,18 @@ class _Scanner:
 
     def _note(self, path: Path) -> None:
         self.lines.setdefault(path, self._tokens[self._at][1])
+
+
+def _words(token: str) -> list[str]:
+    """The parts of a key that one token holds: a quoted one is a single part, with its escapes undone."""
+    if token[0] == "'":
+        return [token[1:-1]]
+    if token[0] != '"':
+        return [part for part in token.split(".") if part]
+    try:
+        return [str(json_module.loads(token, strict=False))]
+    except ValueError:
+        return [token[1:-1]]  # an escape that only TOML knows
 
 
 def _tokens(text: str) -> list[tuple[str, int]]:
