@@ -80,14 +80,15 @@ def _reference(inventory: Inventory, where: Path, scope: ScopeModel) -> Iterator
         yield inventory.problem((*where, "path"), wrong, "for example /orders/open")
     if ("proxies", scope.proxy) not in inventory.sources:
         known = ", ".join(inventory.named("proxies")) or "none yet"
-        yield inventory.problem((*where, "proxy"), f"there is no proxy {scope.proxy!r}", f"known: {known}")
+        yield inventory.problem((*where, "proxy"), "there is no proxy of that name", f"known: {known}")
         return
     proxy = inventory.proxies.get(scope.proxy)
     if wrong or proxy is None or ("proxies", scope.proxy) in inventory.partial:
         return
     if not any(_meets(scope, upstream.prefix) for upstream in proxy.upstreams.values()):
         text = f"no upstream of proxy {scope.proxy!r} serves this path"
-        prefixes = ", ".join(sorted(upstream.prefix for upstream in proxy.upstreams.values()))
+        sound = {one.prefix for one in proxy.upstreams.values() if not path_problem(one.prefix)}
+        prefixes = ", ".join(sorted(sound)) or "no path"
         yield inventory.problem((*where, "path"), text, f"its upstreams serve {prefixes}")
 
 

@@ -28,7 +28,7 @@ def credential(
     key = ("policies", one.policy)
     if key not in inventory.sources and one.policy != "default":
         known = ", ".join(inventory.named("policies")) or "only default"
-        yield inventory.problem((*path, "policy"), f"there is no policy {one.policy!r}", f"known: {known}")
+        yield inventory.problem((*path, "policy"), "there is no policy of that name", f"known: {known}")
     elif key not in inventory.partial:
         policy = inventory.policies.get(one.policy) or PolicyModel()
         impossible = [*_life(one.ttl, tick)] or [*_within(one.ttl, policy, tick)]
