@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -161,7 +162,8 @@ def _left_open(audit_file: Path) -> tuple[OpenIntent, ...]:
     """What the process before this one left without an outcome in the audit chain of this instance."""
     if not audit_file.exists():
         return ()
-    return open_intents(append_file.read_lines(audit_file, LINE_LIMIT))
+    files = (*append_file.archives(audit_file), audit_file)
+    return open_intents(chain.from_iterable(append_file.read_lines(file, LINE_LIMIT) for file in files))
 
 
 def _realm(settings: Settings, clients: Clients) -> Realm:
@@ -262,3 +264,6 @@ class _Unwritten:
 
     def append(self, events: object) -> None:
         raise AssertionError("a view writes nothing")
+
+    def set_epoch(self, epoch: int) -> None:
+        raise AssertionError("a view leads nothing")

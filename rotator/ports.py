@@ -233,6 +233,10 @@ class Audit(Protocol):
         """Appends one line per event and makes them durable with one fsync."""
         ...
 
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch of the leadership under which the next lines are written."""
+        ...
+
 
 class AppendFile(Protocol):
     """A file that only grows, open in one process at a time. Raises Denied or Unavailable, never OSError."""

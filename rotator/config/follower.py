@@ -58,6 +58,12 @@ class FollowerSettings:
         known = self.vault
         return VaultSettings(known.address, auth, known.tls, known.namespace, known.timeout)
 
+    def consul_for(self, subject: Subject) -> ConsulSettings:
+        """Consul with the token of this subject, which may read its own keys only."""
+        if subject.consul_token_file is None:
+            return self.consul
+        return replace(self.consul, token=None, token_file=subject.consul_token_file)
+
 
 def load(path: Path, environment: Mapping[str, str], node: str) -> FollowerSettings:
     """`node` (the machine's name) is used where the file names none. Denied with every error and its place."""

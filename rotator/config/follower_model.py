@@ -125,7 +125,9 @@ class ConsulModel(_Model):
 
 
 class Subject(_Model):
-    """What proxies and agents have in common. group: whose members may read the files; empty: the owner alone."""
+    """What proxies and agents have in common. group: whose members may read the files; empty: the owner alone.
+
+    auth, consul_token_file: the subject's own identities, in place of those of [vault] and [consul]."""
 
     name: Name
     directory: Directory
@@ -135,6 +137,7 @@ class Subject(_Model):
     pid_file: Path | None = None
     timeout: Span = timedelta(seconds=30)
     auth: AuthModel | None = None
+    consul_token_file: Path | None = None
 
     @model_validator(mode="after")
     def _paired(self) -> Self:

@@ -56,13 +56,13 @@ def watch(followed: tuple[Followed, ...], opened: Opened, tell: OnOutcome) -> Wa
     return Watch(followed, opened.clock, opened.stop, tell)
 
 
-def _node(settings: FollowerSettings, opened: Opened) -> Node:
-    keys = opened.open_keys(settings.consul, opened.clock)
+def _node(subject: Subject, settings: FollowerSettings, opened: Opened) -> Node:
+    keys = opened.open_keys(settings.consul_for(subject), opened.clock)
     return Node(settings.node, keys, Layout(settings.consul.prefix), opened.clock)
 
 
 def _proxy(subject: ProxySubject, settings: FollowerSettings, opened: Opened) -> Followed:
-    node, directories = _node(settings, opened), VersionDirectories(subject.directory, subject.group)
+    node, directories = _node(subject, settings, opened), VersionDirectories(subject.directory, subject.group)
     tools = ProxyTools(
         adapter=adapter(subject),
         secrets=opened.open_vault(settings.vault_for(subject), opened.clock),
@@ -75,7 +75,7 @@ def _proxy(subject: ProxySubject, settings: FollowerSettings, opened: Opened) ->
 
 
 def _agent(subject: AgentSubject, settings: FollowerSettings, opened: Opened) -> Followed:
-    node, directories = _node(settings, opened), VersionDirectories(subject.directory, subject.group)
+    node, directories = _node(subject, settings, opened), VersionDirectories(subject.directory, subject.group)
     secrets = opened.open_vault(settings.vault_for(subject), opened.clock)
     followed = FollowedAgent(subject.name, directories, node, secrets, _action(subject))
     return Followed(Convergence(followed, directories, node), node.keys)

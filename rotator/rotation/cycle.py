@@ -144,6 +144,7 @@ class Cycle:
         gained = self._reign is None or self._reign.fence != fence
         try:
             if gained:
+                self._realm.tools.audit.set_epoch(fence.epoch)
                 self._tell(run, FleetEventName.LEADERSHIP_GAINED, f"epoch {fence.epoch}")
             reign = Reign(self._realm, fence)
             self._close_what_was_left(run, reign)

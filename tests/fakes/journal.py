@@ -18,12 +18,16 @@ class MemoryAudit:
         self.events: list[Event] = []
         self.batches: list[tuple[Event, ...]] = []
         self.blocked = False
+        self.epoch = 0
 
     def append(self, events: Sequence[Event]) -> None:
         if self.blocked:
             raise Denied(Code.AUDIT_BLOCKED, "the audit log cannot be written, so nothing is changed")
         self.batches.append(tuple(events))
         self.events.extend(events)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
 
 
 class NoFailpoint:

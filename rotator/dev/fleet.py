@@ -1,0 +1,168 @@
+"""The sample fleet as configuration files: twelve agents, two upstreams, one Envoy, certificates of a minute."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+NAMES = (
+    "billing", "ledger", "refunds", "pricing", "tax", "dunning",
+    "stock", "picking", "packing", "shipping", "returns", "forecast",
+)  # fmt: skip
+UPSTREAMS = ("orders", "warehouse")
+TRUST_DOMAIN = "demo.example"
+SERVER_NAME = "edge.demo.example"
+PROXY = "edge"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where everything of the sample world is. `ports`: listener, Envoy's admin interface, the service's HTTP."""
+
+    vault: str
+    vault_ca: Path
+    consul: str
+    consul_ca: Path
+    listener: int
+    admin: int
+    http: int
+    upstreams: Mapping[str, int]
+    state: Path
+    secrets: Path
+    envoy: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """agents: how many of NAMES. ttl: seconds of every certificate. tick: seconds between two cycles."""
+
+    agents: int = 12
+    ttl: int = 60
+    tick: str = "1s"
+
+    @property
+    def names(self) -> Sequence[str]:
+        return NAMES[: self.agents]
+
+
+def upstream_of(agent: str) -> str:
+    """The first half of the agents works with orders, the rest with the warehouse."""
+    return UPSTREAMS[NAMES.index(agent) * len(UPSTREAMS) // len(NAMES)]
+
+
+def own_path(agent: str) -> str:
+    return f"/{upstream_of(agent)}/{agent}"
+
+
+def main_file(place: Place, size: Size) -> str:
+    """`rotator.toml`. The role id is filled in once Vault has made it."""
+    upstreams = "\n".join(
+        f'[proxies.{PROXY}.upstreams.{name}]\nprefix = "/{name}"\naddress = "127.0.0.1:{port}"'
+        for name, port in place.upstreams.items()
+    )
+    return f"""\
+trust_domain = "{TRUST_DOMAIN}"
+
+[service]
+instance = "demo"
+state_dir = {_text(place.state)}
+tick = "{size.tick}"
+http = "127.0.0.1:{place.http}"
+
+[vault]
+address = "{place.vault}"
+tls = {{ ca_file = {_text(place.vault_ca)} }}
+auth = {{ method = "approle", role = "@ROLE_ID@", secret_id_file = {_text(place.secrets / "service.secret-id")} }}
+
+[consul]
+address = "{place.consul}"
+token_file = {_text(place.secrets / "service.consul-token")}
+session_ttl = "10s"
+lock_delay = "1s"
+tls = {{ ca_file = {_text(place.consul_ca)} }}
+
+[inventory]
+folder = "inventory.d"
+
+[policies.default]
+overlap = "5s"
+outage_budget = "15s"
+
+[proxies.{PROXY}]
+kind = "envoy"
+listener = "127.0.0.1:{place.listener}"
+{upstreams}
+[proxies.{PROXY}.credentials.tls]
+ttl = "{size.ttl}s"
+dns_sans = ["{SERVER_NAME}"]
+"""
+
+
+def agent_file(agent: str, size: Size) -> str:
+    """One file of the inventory folder."""
+    path = own_path(agent)
+    return f"""\
+[agents.{agent}]
+owner = "team-{upstream_of(agent)}"
+scopes = [
+  {{ proxy = "{PROXY}", path = "{path}", methods = ["GET", "HEAD"], permission = "read" }},
+  {{ proxy = "{PROXY}", path = "{path}/entries", methods = ["POST"], permission = "write" }},
+]
+[agents.{agent}.credentials.tls]
+ttl = "{size.ttl}s"
+"""
+
+
+def proxy_follower(place: Place, directory: Path, role_id: str) -> str:
+    return f"""\
+node = "edge-1"
+{_servers(place, f"proxy-{PROXY}", role_id)}
+[[proxy]]
+name = "{PROXY}"
+kind = "envoy"
+directory = {_text(directory)}
+binary = {_text(place.envoy)}
+admin = "127.0.0.1:{place.admin}"
+settle = "10s"
+"""
+
+
+def agents_follower(place: Place, directory: Path, role_ids: Mapping[str, str]) -> str:
+    """All agents of this machine in one process, each with its own identity."""
+    first = next(iter(role_ids))
+    subjects = "\n".join(
+        f"""\
+[[agent]]
+name = "{agent}"
+directory = {_text(directory / agent)}
+auth = {_auth(place, f"agent-{agent}", role_id)}
+consul_token_file = {_text(place.secrets / f"agent-{agent}.consul-token")}
+"""
+        for agent, role_id in role_ids.items()
+    )
+    return f'node = "host-1"\n{_servers(place, f"agent-{first}", role_ids[first])}\n{subjects}'
+
+
+def _servers(place: Place, who: str, role_id: str) -> str:
+    return f"""\
+[vault]
+address = "{place.vault}"
+tls = {{ ca_file = {_text(place.vault_ca)} }}
+auth = {_auth(place, who, role_id)}
+[consul]
+address = "{place.consul}"
+token_file = {_text(place.secrets / f"{who}.consul-token")}
+tls = {{ ca_file = {_text(place.consul_ca)} }}
+"""
+
+
+def _auth(place: Place, who: str, role_id: str) -> str:
+    file = _text(place.secrets / f"{who}.secret-id")
+    return f'{{ method = "approle", role = "{role_id}", secret_id_file = {file} }}'
+
+
+def _text(path: Path) -> str:
+    """A TOML string: JSON's escapes are TOML's."""
+    return json.dumps(str(path))
