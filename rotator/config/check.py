@@ -22,7 +22,8 @@ _MOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*
 _PREFIX = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)+")
 # Where the agents' own AppRoles are: this service makes and destroys their secret-ids.
 AGENTS_MOUNT = "agents"
-_NEEDED = {
+# What each way to log in cannot do without.
+NEEDED = {
     VaultAuthMethod.TOKEN_FILE: ("token_file",),
     VaultAuthMethod.APPROLE: ("role", "secret_id_file"),
     VaultAuthMethod.JWT: ("role", "jwt_file"),
@@ -34,8 +35,8 @@ def main(model: MainModel, place: Place, *, token: bool) -> Iterator[Problem]:
     if _DOMAIN.fullmatch(model.trust_domain) is None:
         text = "is no SPIFFE trust domain"
         yield place(("trust_domain",), text, "lower-case letters, digits, dots and hyphens: example.org")
-    yield from _address(("vault", "address"), model.vault.address, place)
-    yield from _address(("consul", "address"), model.consul.address, place)
+    yield from address(("vault", "address"), model.vault.address, place)
+    yield from address(("consul", "address"), model.consul.address, place)
     yield from _tls(("vault", "tls"), model.vault.tls, place)
     yield from _tls(("consul", "tls"), model.consul.tls, place)
     if not token:
@@ -76,15 +77,15 @@ def ttl_exceeds_issuer(specs: Iterable[Spec], issuer_not_after: datetime, now: d
     )
 
 
-def _address(path: tuple[str, ...], address: str, place: Place) -> Iterator[Problem]:
+def address(path: tuple[str, ...], given: str, place: Place) -> Iterator[Problem]:
     """http only on loopback: everywhere else the token would travel in the clear. The value is never repeated: it may
     hold a password."""
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(given)
         host, _ = parts.hostname, parts.port
     except ValueError:
         host, parts = None, urlsplit("")
-    if not address:
+    if not given:
         name = "VAULT_ADDR" if path[0] == "vault" else "CONSUL_HTTP_ADDR"
         yield place(path, "is missing", f"name it here or in {name}")
     elif parts.scheme not in ("http", "https") or not host:
@@ -116,7 +117,7 @@ def _auth(auth: AuthModel, place: Place) -> Iterator[Problem]:
     if auth.method is VaultAuthMethod.TOKEN:
         text, hint = "VAULT_TOKEN is not set", "set it, or use approle, jwt, cert or token_file"
         yield place((*path, "method"), f"method token: {text}", hint)
-    for key in _NEEDED.get(auth.method, ()):
+    for key in NEEDED.get(auth.method, ()):
         if not getattr(auth, key):
             text = f"is missing; method {auth.method.value} needs it"
             yield place((*path, key), text, "add it, or give a token in VAULT_TOKEN")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rotator.config.problems import Problem
+from rotator.config.problems import Place, Problem, dotted
 from rotator.core.secret import Secret
 
 _VAULT = {
@@ -70,6 +70,18 @@ def _vendors(merged: dict[str, Any], environment: Mapping[str, str], origins: Or
             _set(merged, ("consul", *path), environment[name], name, origins)
     if environment.get("CONSUL_HTTP_ADDR"):
         _set(merged, ("consul", "address"), consul_address(environment), "CONSUL_HTTP_ADDR", origins)
+
+
+def placer(otherwise: Place, origins: Origins) -> Place:
+    """Places a problem at the variable that gave the value: nobody should look for it in the file."""
+
+    def place(path: tuple[str, ...], text: str, hint: str = "") -> Problem:
+        for length in range(len(path), 0, -1):
+            if path[:length] in origins:
+                return Problem(origins[path[:length]], 0, dotted(path), text, hint)
+        return otherwise(path, text, hint)
+
+    return place
 
 
 def own_names(environment: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

@@ -18,14 +18,12 @@
     signal = "HUP"
     pid_file = "/run/billing/billing.pid"
 
-Environment beats file: BAO_ADDR, VAULT_ADDR, VAULT_TOKEN, VAULT_NAMESPACE, VAULT_CACERT, CONSUL_HTTP_ADDR,
-CONSUL_HTTP_TOKEN, CONSUL_HTTP_TOKEN_FILE, CONSUL_CACERT, with the vendors' meanings.
+Environment beats file, with the names and meanings of `rotator.toml`: BAO_ADDR, VAULT_TOKEN and so on.
 """
 
 from __future__ import annotations
 
 import shlex
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,11 +31,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rotator.config.follower_model import AgentSubject, AuthModel, FollowerModel, ProxySubject, Subject
+from rotator.config import check, freeze, reading
+from rotator.config import environment as environ
+from rotator.config.follower_model import AgentSubject, AuthModel, ConsulModel, FollowerModel, ProxySubject, Subject
+from rotator.config.inventory import Source
+from rotator.config.problems import ConfigErrors, Place, Problem, dotted
 from rotator.config.settings import ConsulSettings, VaultSettings
+from rotator.config.wording import words
 from rotator.core.errors import Code, Denied
 from rotator.core.identity import Owner, OwnerKind
-from rotator.core.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,7 @@ class FollowerSettings:
         """Vault with the identity of this subject: each agent has its own."""
         if subject.auth is None:
             return self.vault
-        auth = subject.auth.settings(None)
-        known = self.vault
-        return VaultSettings(known.address, auth, known.tls, known.namespace, known.timeout)
+        return replace(self.vault, auth=freeze.login(subject.auth, None))
 
     def consul_for(self, subject: Subject) -> ConsulSettings:
         """Consul with the token of this subject, which may read its own keys only."""
@@ -66,29 +66,44 @@ class FollowerSettings:
 
 
 def load(path: Path, environment: Mapping[str, str], node: str) -> FollowerSettings:
-    """`node` (the machine's name) is used where the file names none. Denied with every error and its place."""
+    """`node` (the machine's name) is used where the file names none. Raises ConfigErrors with every problem; its code
+    is CONFIG_UNREADABLE when the file cannot be read."""
+    problems: list[Problem] = []
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise Denied(Code.CONFIG_UNREADABLE, f"{path}: {problem.strerror}", hint="name it with --config") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise Denied(Code.CONFIG_INVALID, f"{path}: {problem}") from None
-    return build(raw, environment, node, str(path))
+        source = reading.read(path, problems)
+    except (OSError, ValueError) as problem:
+        why = getattr(problem, "strerror", None) or "that is no path"
+        found = Problem(str(path), 0, "", why, "name the file with --config")
+        raise ConfigErrors([found], Code.CONFIG_UNREADABLE) from None
+    if source is None:
+        raise ConfigErrors(problems)
+    return _build(source, environment, node, problems)
 
 
 def build(raw: dict[str, Any], environment: Mapping[str, str], node: str, source: str) -> FollowerSettings:
-    """From parsed TOML (or command line options spelled like it) to settings."""
-    vault, consul = dict(raw.get("vault", {})), dict(raw.get("consul", {}))
-    _overlay(vault, environment, {"address": ("BAO_ADDR", "VAULT_ADDR"), "namespace": ("VAULT_NAMESPACE",)})
-    _overlay(consul, environment, {"address": ("CONSUL_HTTP_ADDR",), "token_file": ("CONSUL_HTTP_TOKEN_FILE",)})
-    for section, name in ((vault, "VAULT_CACERT"), (consul, "CONSUL_CACERT")):
-        if environment.get(name):
-            section["tls"] = {**section.get("tls", {}), "ca_file": environment[name]}
+    """From parsed TOML (or command line options spelled like it) to settings. Raises ConfigErrors."""
+    return _build(Source(source, raw, ""), environment, node, [])
+
+
+def _build(source: Source, environment: Mapping[str, str], node: str, problems: list[Problem]) -> FollowerSettings:
+    servers = {key: source.raw.get(key, {}) for key in ("vault", "consul")}
+    merged, origins, refused = environ.overlay(servers, environment)
+    problems += refused
+    place = environ.placer(source.problem, origins)
+    raw = {"node": node, **source.raw, **{key: merged[key] for key in servers}}
     try:
-        model = FollowerModel(**{"node": node, **raw, "vault": vault, "consul": consul})
-    except ValidationError as problem:
-        raise _invalid(source, problem) from None
-    return _settings(model, environment, source)
+        model = FollowerModel.model_validate(raw)
+    except ValidationError as invalid:
+        raise ConfigErrors([*problems, *_invalid(invalid, place)]) from None
+    problems += check.address(("vault", "address"), model.vault.address, place)
+    problems += check.address(("consul", "address"), _address(model.consul), place)
+    token = environ.vault_token(environment)
+    if model.vault.auth is None and token is None and any(one.auth is None for one in (*model.proxy, *model.agent)):
+        text = "no login is configured and VAULT_TOKEN is not set"
+        problems.append(place(("vault", "auth"), text, "add `auth` to [vault] or to each subject"))
+    if problems:
+        raise ConfigErrors(problems)
+    return _settings(model, freeze.Tokens(token, environ.consul_token(environment)))
 
 
 def owners(proxies: list[str], agents: list[str]) -> frozenset[Owner]:
@@ -112,45 +127,31 @@ def with_action(
             AgentSubject(**{**dict(one), **given}) if one.name in agents else one for one in settings.agents
         )
     except ValidationError as problem:
-        raise _invalid("command line", problem) from None
+        raise ConfigErrors(_invalid(problem, _command_line)) from None
     return replace(settings, agents=changed)
 
 
-def _settings(model: FollowerModel, environment: Mapping[str, str], source: str) -> FollowerSettings:
-    token = environment.get("BAO_TOKEN") or environment.get("VAULT_TOKEN")
-    auth = model.vault.auth
-    if auth is None and not token and any(one.auth is None for one in (*model.proxy, *model.agent)):
-        text = f"{source}: vault.auth: no login is configured and VAULT_TOKEN is not set"
-        raise Denied(Code.CONFIG_INVALID, text, hint="add `auth` to [vault] or to each subject")
-    login = (auth or AuthModel.model_construct()).settings(Secret(token) if token else None)
+def _settings(model: FollowerModel, tokens: freeze.Tokens) -> FollowerSettings:
+    login = freeze.login(model.vault.auth or AuthModel.model_construct(), tokens.vault)
     known = model.vault
-    vault = VaultSettings(known.address, login, known.tls.settings(), known.namespace, known.timeout)
-    secret = environment.get("CONSUL_HTTP_TOKEN")
-    found = model.consul
-    consul = ConsulSettings(
-        address=found.address if "://" in found.address else f"http://{found.address}",
-        token=Secret(secret) if secret else None,
-        token_file=found.token_file,
-        tls=found.tls.settings(),
-        datacenter=found.datacenter,
-        namespace=found.namespace,
-        prefix=found.prefix,
-        timeout=found.timeout,
-    )
+    vault = VaultSettings(known.address, login, freeze.tls(known.tls), known.namespace, known.timeout)
+    found = {**dict(model.consul), "address": _address(model.consul), "tls": freeze.tls(model.consul.tls)}
+    consul = ConsulSettings(token=tokens.consul, **found)
     return FollowerSettings(model.node, vault, consul, model.proxy, model.agent)
 
 
-def _overlay(section: dict[str, Any], environment: Mapping[str, str], names: Mapping[str, tuple[str, ...]]) -> None:
-    for field, variables in names.items():
-        value = next((environment[name] for name in variables if environment.get(name)), None)
-        if value is not None:
-            section[field] = value
+def _address(consul: ConsulModel) -> str:
+    """Consul's own tools take host:port, and so does this file."""
+    return consul.address if "://" in consul.address else f"http://{consul.address}"
 
 
-def _invalid(source: str, problem: ValidationError) -> Denied:
+def _command_line(path: tuple[str, ...], text: str, hint: str = "") -> Problem:
+    return Problem(environ.COMMAND_LINE, 0, dotted(path), text, hint)
+
+
+def _invalid(invalid: ValidationError, place: Place) -> list[Problem]:
     """Every error with its place; never the value, which may be a secret pasted into the wrong line."""
-    lines = [
-        f"{'.'.join(map(str, error['loc'])) or 'file'}: {error['msg'].removeprefix('Value error, ')}"
-        for error in problem.errors(include_input=False, include_url=False)
+    return [
+        place(tuple(str(part) for part in error["loc"]), *words(error, FollowerModel))
+        for error in invalid.errors(include_input=False, include_url=False)
     ]
-    return Denied(Code.CONFIG_INVALID, f"{source}: {'; '.join(lines)}", hint="see docs for follower.toml")

@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from rotator.config.settings import TlsSettings, VaultAuth, VaultAuthMethod
+from rotator.config import check, schema
+from rotator.config.fields import HostPort, Model, Name, NodeName, Span, span
+from rotator.config.schema import TlsModel
+from rotator.config.settings import VaultAuthMethod
 from rotator.core.fleet import ProxyKind
-from rotator.core.identity import is_name
-from rotator.core.secret import Secret
-
-_SPAN = re.compile(r"(\d+)(s|m|h)")
-_UNIT = {"s": 1, "m": 60, "h": 3600}
-
-
-def _span(value: object) -> object:
-    if isinstance(value, timedelta):
-        return value
-    found = _SPAN.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError("a duration looks like 10s, 5m or 1h")
-    return timedelta(seconds=int(found[1]) * _UNIT[found[2]])
-
-
-def _name(value: str) -> str:
-    if not is_name(value):
-        raise ValueError("1 to 63 characters of a-z, 0-9 and inner hyphens")
-    return value
-
-
-def _endpoint(value: str) -> str:
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError("host:port is wanted")
-    return value
 
 
 def _signal(value: str) -> str:
@@ -54,67 +29,34 @@ def _directory(value: Path) -> Path:
     return value
 
 
-Span = Annotated[timedelta, BeforeValidator(_span)]
-Name = Annotated[str, AfterValidator(_name)]
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Wait = Annotated[timedelta, BeforeValidator(span)]  # may be none
 SignalName = Annotated[str, AfterValidator(_signal)]
 Directory = Annotated[Path, AfterValidator(_directory)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class AuthModel(schema.AuthModel):
+    """As the service's own, but complete in itself: a subject's login has no other place to be completed."""
 
-
-class TlsModel(_Model):
-    ca_file: Path | None = None
-    ca_path: Path | None = None
-    client_certificate: Path | None = None
-    client_key: Path | None = None
-    server_name: str = ""
-
-    def settings(self) -> TlsSettings:
-        return TlsSettings(**dict(self))
-
-
-class AuthModel(_Model):
     method: VaultAuthMethod = VaultAuthMethod.TOKEN_FILE
-    mount: str = ""
-    role: str = ""
-    token_file: Path | None = None
-    secret_id_file: Path | None = None
-    secret_id_wrapped: bool = False
-    jwt_file: Path | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        needed = {
-            VaultAuthMethod.TOKEN_FILE: ("token_file",),
-            VaultAuthMethod.APPROLE: ("role", "secret_id_file"),
-            VaultAuthMethod.JWT: ("role", "jwt_file"),
-        }
-        missing = [field for field in needed.get(self.method, ()) if not getattr(self, field)]
+        needed = check.NEEDED.get(self.method, ()) + (("role_name",) if self.secret_id_wrapped else ())
+        missing = [field for field in needed if not getattr(self, field)]
         if missing:
             raise ValueError(f"method {self.method.value} needs {' and '.join(missing)}")
         return self
 
-    def settings(self, token: Secret | None) -> VaultAuth:
-        """A token from the environment beats the file, as with the vendors' own tools."""
-        if token is not None:
-            return VaultAuth(VaultAuthMethod.TOKEN, token=token)
-        fields = dict(self)
-        fields["mount"] = self.mount or self.method.value
-        return VaultAuth(**fields)
 
-
-class VaultModel(_Model):
-    address: str
+class VaultModel(Model):
+    address: str = ""
     namespace: str = ""
     timeout: Span = timedelta(seconds=10)
     auth: AuthModel | None = None
     tls: TlsModel = TlsModel()
 
 
-class ConsulModel(_Model):
+class ConsulModel(Model):
     address: str = "http://127.0.0.1:8500"
     token_file: Path | None = None
     datacenter: str = ""
@@ -124,7 +66,7 @@ class ConsulModel(_Model):
     tls: TlsModel = TlsModel()
 
 
-class Subject(_Model):
+class Subject(Model):
     """What proxies and agents have in common. group: whose members may read the files; empty: the owner alone.
 
     auth, consul_token_file: the subject's own identities, in place of those of [vault] and [consul]."""
@@ -152,19 +94,19 @@ class ProxySubject(Subject):
 
     kind: ProxyKind = ProxyKind.ENVOY
     binary: str = ""
-    admin: Endpoint | None = None
-    probe: Endpoint | None = None
+    admin: HostPort | None = None
+    probe: HostPort | None = None
     probe_name: str = ""
     template: Path | None = None
-    settle: Span = timedelta(seconds=10)
+    settle: Wait = timedelta(seconds=10)
 
 
 class AgentSubject(Subject):
     """`exec` is run, or `signal` sent, once per change."""
 
 
-class FollowerModel(_Model):
-    node: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+class FollowerModel(Model):
+    node: NodeName
     vault: VaultModel
     consul: ConsulModel = ConsulModel()
     proxy: tuple[ProxySubject, ...] = ()

@@ -203,11 +203,13 @@ def _digest(model: CredentialModel, certificate: CertificateSettings) -> str:
     return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
 
 
-def _tls(model: TlsModel) -> TlsSettings:
+def tls(model: TlsModel) -> TlsSettings:
+    """Of one connection, of the service or of a follower."""
     return TlsSettings(**dict(model))
 
 
-def _auth(model: AuthModel, token: Secret | None) -> VaultAuth:
+def login(model: AuthModel, token: Secret | None) -> VaultAuth:
+    """A token from the environment beats the file, as with the vendors' own tools."""
     if token is not None:
         return VaultAuth(VaultAuthMethod.TOKEN, token=token)
     fields = dict(model)
@@ -216,10 +218,10 @@ def _auth(model: AuthModel, token: Secret | None) -> VaultAuth:
 
 
 def _vault(model: VaultModel, token: Secret | None) -> VaultSettings:
-    fields = {**dict(model), "auth": _auth(model.auth, token), "tls": _tls(model.tls)}
+    fields = {**dict(model), "auth": login(model.auth, token), "tls": tls(model.tls)}
     return VaultSettings(**fields)
 
 
 def _consul(model: ConsulModel, token: Secret | None) -> ConsulSettings:
-    fields = {**dict(model), "tls": _tls(model.tls)}
+    fields = {**dict(model), "tls": tls(model.tls)}
     return ConsulSettings(token=token, **fields)

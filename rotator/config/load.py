@@ -17,7 +17,7 @@ from rotator.config import check, freeze, reading, safety
 from rotator.config import environment as environ
 from rotator.config.fields import Model
 from rotator.config.inventory import Inventory, Source
-from rotator.config.problems import ConfigErrors, Place, Problem, dotted
+from rotator.config.problems import ConfigErrors, Place, Problem
 from rotator.config.schema import SECTIONS, MainModel
 from rotator.config.settings import Settings
 from rotator.config.wording import words
@@ -54,7 +54,7 @@ def load(path: Path, environment: Mapping[str, str], flags: Mapping[str, str] | 
     source = _main_source(path, problems)
     raw, origins, refused = environ.overlay(source.raw, environment, flags or {})
     problems += refused
-    place = _placer(source, origins)
+    place = environ.placer(source.problem, origins)
     head = {key: value for key, value in raw.items() if key not in SECTIONS}
     main = _validate(MainModel, head, (), place, problems)
     inventory = _inventory(path, source, main, place, problems)
@@ -110,18 +110,6 @@ def _main_source(path: Path, problems: list[Problem]) -> Source:
     if source is None:
         raise ConfigErrors(problems)
     return source
-
-
-def _placer(source: Source, origins: environ.Origins) -> Place:
-    """A value that the environment gave is not to be looked for in the file."""
-
-    def place(path: Path_, text: str, hint: str = "") -> Problem:
-        for length in range(len(path), 0, -1):
-            if path[:length] in origins:
-                return Problem(origins[path[:length]], 0, dotted(path), text, hint)
-        return source.problem(path, text, hint)
-
-    return place
 
 
 def _collect(source: Source, inventory: Inventory, problems: list[Problem]) -> None:

@@ -25,7 +25,7 @@ class VaultAuth:
 
     secret_id_file / jwt_file / token_file are read at each login, so that a renewed file is picked up.
     secret_id_wrapped: the file holds a response-wrapping token; its creation path is checked before it is unwrapped,
-    exactly, against `auth/<mount>/role/<role_name>/secret-id`: role_name is needed then, as the role id does not tell it.
+    exactly, against `auth/<mount>/role/<role_name>/secret-id`: role_name is needed then, the role id does not tell it.
     """
 
     method: VaultAuthMethod

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rotator.config import follower
+from rotator.config.problems import ConfigErrors
 from rotator.config.settings import VaultAuthMethod
 from rotator.core.errors import Code, Denied
 from rotator.core.identity import Owner, OwnerKind
@@ -35,6 +36,7 @@ auth = { method = "token_file", token_file = "/run/billing-token" }
 def _load(tmp_path: Path, text: str, **environment: str) -> follower.FollowerSettings:
     path = tmp_path / "follower.toml"
     path.write_text(text)
+    path.chmod(0o600)
     return follower.load(path, environment, "machine-1")
 
 
@@ -86,6 +88,51 @@ def test_what_cannot_work_is_refused(tmp_path: Path, old: str, new: str, told: s
     assert told in refused.value.text
 
 
+def test_problems_name_the_line_or_the_variable(tmp_path: Path) -> None:
+    """As with the service's own file: an editor jumps there, and nobody looks for a variable's value in the file."""
+    text = GOOD.replace('"5s"', '"5"')
+    with pytest.raises(ConfigErrors) as refused:
+        _load(tmp_path, text)
+    (found,) = refused.value.problems
+    assert text.splitlines()[found.line - 1] == 'settle = "5"'
+    with pytest.raises(ConfigErrors) as refused:
+        _load(tmp_path, GOOD, VAULT_CLIENT_TIMEOUT="soon")
+    assert refused.value.problems[0].file == "VAULT_CLIENT_TIMEOUT"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"VAULT_SKIP_VERIFY": "true"}, {"VAULT_ADDR": "http://vault:8200"}, {"CONSUL_HTTP_ADDR": "consul:8500"}],
+)
+def test_what_would_give_a_token_away_is_refused(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A follower holds an agent's identity: the service's rules about TLS are its rules as well."""
+    with pytest.raises(ConfigErrors):
+        _load(tmp_path, GOOD, **environment)
+
+
+def test_a_file_that_others_may_write_or_nobody_can_read_is_refused(tmp_path: Path) -> None:
+    """It names commands that run with the follower's rights."""
+    path = tmp_path / "follower.toml"
+    with pytest.raises(ConfigErrors) as refused:
+        follower.load(path, {}, "x")
+    assert refused.value.code is Code.CONFIG_UNREADABLE
+    path.write_text(GOOD)
+    path.chmod(0o664)
+    with pytest.raises(ConfigErrors) as refused:
+        follower.load(path, {}, "x")
+    assert "chmod go-w" in refused.value.hint
+
+
+def test_a_wrapped_secret_id_needs_the_role_it_was_made_for(tmp_path: Path) -> None:
+    """Without it the follower could not tell a stranger's wrapping token from its own."""
+    text = GOOD.replace('role = "edge"', 'role = "edge", secret_id_wrapped = true')
+    with pytest.raises(ConfigErrors) as refused:
+        _load(tmp_path, text)
+    assert "needs role_name" in refused.value.text
+    text = text.replace("wrapped = true", 'wrapped = true, role_name = "rotator-proxy-edge"')
+    assert _load(tmp_path, text).vault.auth.role_name == "rotator-proxy-edge"
+
+
 def test_the_command_line_gives_one_agent_its_action(tmp_path: Path) -> None:
     """`--exec` is split into words, never given to a shell."""
     settings = follower.with_action(_load(tmp_path, GOOD), ["billing"], "run 'a b'", "", None)
@@ -95,8 +142,8 @@ def test_the_command_line_gives_one_agent_its_action(tmp_path: Path) -> None:
     assert follower.owners([], ["billing"]) == {Owner(OwnerKind.AGENT, "billing")}
 
 
-def test_the_shipped_sample_is_valid() -> None:
+def test_the_shipped_sample_is_valid(tmp_path: Path) -> None:
     """What people copy must work."""
     sample = Path(__file__).parents[2] / "deploy/follower.toml"
-    settings = follower.load(sample, {}, "x")
+    settings = _load(tmp_path, sample.read_text())
     assert (settings.proxies[0].name, settings.agents[0].name) == ("edge", "billing")
