@@ -80,7 +80,7 @@ class Console:
         self.output = output
         self.quiet = quiet
         self._out = RichConsole(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
-        self._err = RichConsole(file=sys.stderr, highlight=False, stderr=True)
+        self._err = RichConsole(file=sys.stderr, highlight=False, stderr=True, soft_wrap=not sys.stderr.isatty())
 
     @property
     def json(self) -> bool:
