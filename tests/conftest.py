@@ -10,19 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import pytest
 
-from rotator.core.errors import Code, Denied
 from rotator.dev.servers import given
 from rotator.dev.servers.consul import Consul
 from rotator.dev.servers.given import GivenConsul, GivenVault
 from rotator.dev.servers.openbao import OpenBao, Storage
+from tests.assets.servers import MISSING, or_missing
 
-_MISSING = "no server: "
 _NAMES = count(1)
-Made = TypeVar("Made")
 
 
 class StartOpenBao(Protocol):
@@ -34,24 +32,24 @@ class StartOpenBao(Protocol):
 @pytest.fixture(scope="session")
 def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao | GivenVault]:
     """A server that tests of this process share: use mounts named after `unique`, and never stop or seal it."""
-    named = _or_missing(given.vault)
+    named = or_missing(given.vault)
     if named is not None:
         yield named
         return
     folder = tmp_path_factory.mktemp("openbao")
-    with _or_missing(lambda: OpenBao.start(folder, storage=Storage.INMEM)) as server:
+    with or_missing(lambda: OpenBao.start(folder, storage=Storage.INMEM)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def consul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consul | GivenConsul]:
     """A server that tests of this process share: use keys below `unique`, and never stop it."""
-    named = _or_missing(given.consul)
+    named = or_missing(given.consul)
     if named is not None:
         yield named
         return
     folder = tmp_path_factory.mktemp("consul")
-    with _or_missing(lambda: Consul.start(folder)) as server:
+    with or_missing(lambda: Consul.start(folder)) as server:
         yield server
 
 
@@ -62,7 +60,7 @@ def start_openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartOpe
 
         def start(*, storage: Storage = Storage.RAFT, audit: Path | None = None) -> OpenBao:
             folder = tmp_path_factory.mktemp("openbao")
-            return servers.enter_context(_or_missing(lambda: OpenBao.start(folder, storage=storage, audit=audit)))
+            return servers.enter_context(or_missing(lambda: OpenBao.start(folder, storage=storage, audit=audit)))
 
         yield start
 
@@ -74,7 +72,7 @@ def start_consul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 
         def start() -> Consul:
             folder = tmp_path_factory.mktemp("consul")
-            return servers.enter_context(_or_missing(lambda: Consul.start(folder)))
+            return servers.enter_context(or_missing(lambda: Consul.start(folder)))
 
         yield start
 
@@ -88,16 +86,6 @@ def unique() -> str:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Says how many tests did not run for want of a server: a skip must not look like a pass."""
-    skipped = [one for one in terminalreporter.stats.get("skipped", ()) if _MISSING in str(one.longrepr)]
+    skipped = [one for one in terminalreporter.stats.get("skipped", ()) if MISSING in str(one.longrepr)]
     if skipped:
         terminalreporter.write_sep("=", f"{len(skipped)} tests did not run: a server is missing", yellow=True)
-
-
-def _or_missing(make: Callable[[], Made]) -> Made:
-    try:
-        return make()
-    except Denied as fault:
-        # A server that is there and does not start is Unavailable, and never skipped.
-        if fault.code is not Code.SERVER_MISSING or os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"{_MISSING}{fault.text} ({fault.hint})")

@@ -15,6 +15,11 @@ ProxyArgument = Annotated[str, typer.Argument(help="the proxy, for example edge"
 
 
 def register(app: typer.Typer) -> None:
+    _register_history(app)
+    _register_diff(app)
+
+
+def _register_history(app: typer.Typer) -> None:
     @app.command()
     def history(
         proxy: ProxyArgument, config: ConfigOption = DEFAULT_CONFIG, output: OutputOption = Output.TABLE
@@ -39,6 +44,8 @@ def register(app: typer.Typer) -> None:
         columns = ("VERSION", "ISSUED", "REASON", "ACTOR", "TEXT", "DIGEST")
         console.table([Column(column) for column in columns], [_line(one, current, now) for one in listed])
 
+
+def _register_diff(app: typer.Typer) -> None:
     @app.command()
     def diff(
         proxy: ProxyArgument,

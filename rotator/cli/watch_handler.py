@@ -39,7 +39,8 @@ def watch_handler(
     from rotator.config import follower as configuration
     from rotator.connect import open_keys, open_vault
     from rotator.core.errors import Code, Fault
-    from rotator.follower import handler, wiring
+    from rotator.follower import watch_handler as handler
+    from rotator.follower import wiring
 
     console, clock = Console(), SystemClock()
     payload = sys.stdin.buffer.read(INPUT_LIMIT)

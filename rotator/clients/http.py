@@ -23,7 +23,7 @@ from rotator.clients.tls_context import ContextSource, TlsContextSettings
 from rotator.core.errors import Code, Denied, Fault, Unavailable
 from rotator.ports import Clock
 
-__all__ = ["HttpClient", "HttpReply", "Service", "TlsContextSettings"]
+__all__ = ["HttpClient", "HttpReply", "Peer", "TlsContextSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class _Words:
     malformed: Code
 
 
-class Service(Enum):
+class Peer(Enum):
     """Whom we talk to: name in messages, default port, codes of what goes wrong on the way."""
 
     VAULT = _Words(
@@ -60,7 +60,7 @@ class HttpClient:
     """Thread-safe. Connects with the first call of each thread; a connection ends with its thread or with `close`."""
 
     def __init__(
-        self, address: str, tls: TlsContextSettings, timeout: timedelta, service: Service, clock: Clock
+        self, address: str, tls: TlsContextSettings, timeout: timedelta, service: Peer, clock: Clock
     ) -> None:
         """address: `https://host[:port][/base]`; http only for loopback, else Denied (CONFIG_INVALID).
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import hvac
 from cryptography import x509
 
-from rotator.clients.http import HttpClient, Service
+from rotator.clients.http import HttpClient, Peer
 from rotator.clients.vault_adapter import OnCall, VaultRefusedError, VaultTransport, hvac_client
 from rotator.clients.vault_errors import (
     VaultReply,
@@ -46,7 +46,7 @@ class VaultSecrets:
         Raises Denied (CONFIG_INVALID) for an address that cannot be used.
         """
         tls = context_settings(options.tls)
-        http = HttpClient(options.address, tls, options.timeout, Service.VAULT, clock)
+        http = HttpClient(options.address, tls, options.timeout, Peer.VAULT, clock)
         self._options, self._clock = options, clock
         self._transport = VaultTransport(http, options.namespace, clock, on_call)
         self._login = VaultLogin(self._transport, options.auth, clock)

@@ -58,10 +58,6 @@ def own_path(agent: str) -> str:
 
 def main_file(place: Place, size: Size) -> str:
     """`rotator.toml`. The role id is filled in once Vault has made it."""
-    upstreams = "\n".join(
-        f'[proxies.{PROXY}.upstreams.{name}]\nprefix = "/{name}"\naddress = "127.0.0.1:{port}"'
-        for name, port in place.upstreams.items()
-    )
     return f"""\
 trust_domain = "{TRUST_DOMAIN}"
 
@@ -93,11 +89,18 @@ outage_budget = "15s"
 [proxies.{PROXY}]
 kind = "envoy"
 listener = "127.0.0.1:{place.listener}"
-{upstreams}
+{_upstreams(place)}
 [proxies.{PROXY}.credentials.tls]
 ttl = "{size.ttl}s"
 dns_sans = ["{SERVER_NAME}"]
 """
+
+
+def _upstreams(place: Place) -> str:
+    return "\n".join(
+        f'[proxies.{PROXY}.upstreams.{name}]\nprefix = "/{name}"\naddress = "127.0.0.1:{port}"'
+        for name, port in place.upstreams.items()
+    )
 
 
 def agent_file(agent: str, size: Size) -> str:

@@ -93,7 +93,18 @@ def configure(redactor: Redactor, *, level: str = "info", style: str = "json", s
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
+    _listen(redactor, shared, style, stream or sys.stderr)
+    logging.getLogger().setLevel(level.upper())
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    # Else a failing handler prints the record with its arguments to stderr, past the redaction.
+    logging.raiseExceptions = False
+
+
+def _listen(redactor: Redactor, shared: list[Processor], style: str, stream: TextIO) -> None:
+    """One handler for everything: ours and the libraries' lines pass the same redaction."""
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -104,14 +115,7 @@ def configure(redactor: Redactor, *, level: str = "info", style: str = "json", s
             ],
         )
     )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.captureWarnings(capture=True)
-    # Else a failing handler prints the record with its arguments to stderr, past the redaction.
-    logging.raiseExceptions = False
+    logging.getLogger().handlers[:] = [handler]
 
 
 def install_last_resort(note: Callable[[str], None]) -> None:

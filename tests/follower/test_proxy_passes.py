@@ -11,8 +11,8 @@ import pytest
 from rotator.core.errors import Code, Denied, Unavailable
 from rotator.follower.actions import Action
 from rotator.follower.converge import REPORT_EVERY
-from rotator.follower.handler import handle
 from rotator.follower.proxies.contract import Answer
+from rotator.follower.watch_handler import handle
 from rotator.publish.report import NodeState
 from tests.follower.world import Look, StubAdapter, World
 

@@ -19,9 +19,12 @@ EMPTY_WORDS = frozenset({"util", "helper", "common", "misc", "manager", "handler
 EXCEPTIONS = frozenset(
     {
         "kinds/base.py",  # what every kind of credential is
+        "follower/watch_handler.py",  # Consul's own term for what a watch calls
         "cli/watch_handler.py",  # the command's name is its users' interface, and a file is named after its command
     }
 )
+# The configuration's section is called [service], and one name holds everywhere.
+CLASS_EXCEPTIONS = frozenset({"ServiceModel", "ServiceSettings"})
 
 
 def place(path: Path) -> str:
@@ -69,7 +72,7 @@ def test_names_say_something(path: Path) -> None:
     assert place(path) in EXCEPTIONS or not empty(path.stem)
     tree = ast.parse(path.read_text(encoding="utf-8"))
     classes = [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    assert not {name for name in classes if empty(name)}
+    assert not {name for name in classes if empty(name)} - CLASS_EXCEPTIONS
 
 
 def test_no_exception_outlives_its_file() -> None:
