@@ -1,4 +1,5 @@
-"""Consul 1.8.7 out of Debian 11, the last release that carries it, on any Debian and without root.
+"""Programs out of Debian packages, without root: Consul 1.8.7 of Debian 11 (the last release that carries it), others
+from the machine's own release.
 
 The machine's own mirror, its own keyring and apt's own signature check; lists and cache of our own. Nothing of the
 machine's package state changes, nothing is installed.
@@ -7,6 +8,7 @@ machine's package state changes, nothing is installed.
 from __future__ import annotations
 
 import getpass
+import platform
 import re
 import shutil
 from collections.abc import Iterator
@@ -16,8 +18,6 @@ from pathlib import Path
 from rotator.dev.servers import fetching
 from rotator.dev.servers.cache import Missing
 
-SUITE = "bullseye"
-WHAT = f"Debian package consul of {SUITE}"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _APT = Path("/etc/apt")
 # `deb [signed-by=/k.gpg arch=amd64] URI SUITE COMPONENT...`, sources.list(5).
@@ -32,17 +32,48 @@ class Mirror:
     keyring: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Package:
+    """One file of a package. suite: release code name. member: glob below the package's root."""
+
+    name: str
+    suite: str
+    member: str
+
+    def __str__(self) -> str:
+        return f"Debian package {self.name} of {self.suite}"
+
+
+CONSUL = Package("consul", "bullseye", "usr/bin/consul")
+
+
 def fetch_consul(target: Path) -> None:
-    """Writes the program to `target`. Raises Missing when there is no apt or no mirror of this machine carries it."""
+    """Writes the program to `target`. Raises Missing as `fetch`."""
+    fetch(CONSUL, target)
+
+
+def own_suite() -> str:
+    """The code name of this machine's Debian release. Raises Missing where it is another system."""
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        release = {}
+    if release.get("ID") != "debian" or "VERSION_CODENAME" not in release:
+        raise Missing("this machine is not a Debian release")
+    return release["VERSION_CODENAME"]
+
+
+def fetch(package: Package, target: Path) -> None:
+    """Writes the file to `target`. Raises Missing when there is no apt or no mirror of this machine carries it."""
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise Missing(f"{WHAT}: no apt here")
+        raise Missing(f"{package}: no apt here")
     found = list(mirrors())
     if not found:
-        raise Missing(f"{WHAT}: apt knows no Debian mirror")
+        raise Missing(f"{package}: apt knows no Debian mirror")
     reasons: list[str] = []
     for mirror in found:
         try:
-            return _fetch_from(mirror, target)
+            return _fetch_from(mirror, package, target)
         except Missing as missing:
             reasons.extend(missing.reasons)
     raise Missing(*reasons)
@@ -100,24 +131,24 @@ def _is_main(uri: str, suites: list[str], components: list[str]) -> bool:
     return "main" in components and not security and uri.rstrip("/").endswith("debian")
 
 
-def _fetch_from(mirror: Mirror, target: Path) -> None:
-    folder = target.parent / "apt"
+def _fetch_from(mirror: Mirror, package: Package, target: Path) -> None:
+    what, folder = str(package), target.parent / "apt"
     for part in ("lists/partial", "archives/partial"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     signed = f"[signed-by={mirror.keyring}] " if mirror.keyring else ""
     sources = folder / "sources.list"
-    sources.write_text(f"deb {signed}{mirror.uri} {SUITE} main\n", encoding="utf-8")
+    sources.write_text(f"deb {signed}{mirror.uri} {package.suite} main\n", encoding="utf-8")
     apt = ["apt-get", "-q", *_options(folder, sources)]
-    fetching.run([*apt, "update"], WHAT, folder)
-    fetching.run([*apt, "download", "consul"], WHAT, folder)
-    package = next(folder.glob("consul_*.deb"), None)
-    if package is None:
-        raise Missing(f"{WHAT}: apt downloaded nothing")
-    fetching.run(["dpkg-deb", "-x", str(package), str(folder / "files")], WHAT, folder)
-    program = folder / "files" / "usr" / "bin" / "consul"
-    if not program.is_file():
-        raise Missing(f"{WHAT}: it holds no /usr/bin/consul")
-    shutil.copyfile(program, target)
+    fetching.run([*apt, "update"], what, folder)
+    fetching.run([*apt, "download", package.name], what, folder)
+    archive = next(folder.glob(f"{package.name}_*.deb"), None)
+    if archive is None:
+        raise Missing(f"{what}: apt downloaded nothing")
+    fetching.run(["dpkg-deb", "-x", str(archive), str(folder / "files")], what, folder)
+    found = next((path for path in (folder / "files").glob(package.member) if path.is_file()), None)
+    if found is None:
+        raise Missing(f"{what}: it holds no {package.member}")
+    shutil.copyfile(found, target)
 
 
 def _options(folder: Path, sources: Path) -> list[str]:
