@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from rotator.core.decide import Do, decide
+from rotator.core.decide import Do, Wait, decide
 from rotator.core.errors import Code, Fault, LeadershipLost
 from rotator.core.events import CredentialEvent, Event
 from rotator.core.identity import CredentialId, Owner, OwnerKind
@@ -23,6 +23,9 @@ from rotator.rotation.perform import Performer, Step
 
 # intend, issue, verify, publish, retire, and one more look.
 ROUNDS = 6
+# A proxy's certificate is published with its document, which every cycle looks at anyway. Due at once, one that waits
+# for another certificate of its proxy would make cycles follow each other without a pause.
+DOCUMENT_PASS = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ class Advance:
         events: dict[CredentialId, Sequence[CredentialEvent]] = {}
         events.update(self._intend([step for step in steps if step.do.action is Action.INTEND]))
         acting = (Action.ISSUE, Action.VERIFY, Action.RETIRE)
-        events.update(self._act([step for step in steps if step.do.action in acting]))
+        events.update(self._act([step for step in steps if step.do.action in acting], fence))
         events.update(self._publish([step for step in steps if step.do.action is Action.PUBLISH], fence))
         self.write(events, fence)
         return events
@@ -135,14 +138,15 @@ class Advance:
             events[step.spec.id] = intended
         return events
 
-    def _act(self, steps: Sequence[Step]) -> Mapping[CredentialId, Sequence[CredentialEvent]]:
+    def _act(self, steps: Sequence[Step], fence: Fence) -> Mapping[CredentialId, Sequence[CredentialEvent]]:
         """In the pool: only here do several Vault calls run at once."""
-        results = self._crew.pool.map(self._act_one, steps)
+        results = self._crew.pool.map(lambda step: self._act_one(step, fence), steps)
         return {step.spec.id: events for step, events in zip(steps, results, strict=True)}
 
-    def _act_one(self, step: Step) -> Sequence[CredentialEvent]:
+    def _act_one(self, step: Step, fence: Fence) -> Sequence[CredentialEvent]:
         point = "K1" if step.do.action is Action.ISSUE else "K9" if step.do.action is Action.RETIRE else "K5V"
         self._crew.failpoint.reach(point, str(step.spec.id))
+        self._still_leading(fence)
         mark = step.record.pending.rotation_id if step.record.pending else ""
         fresh = mark in self._memory.fresh
         self._memory.fresh.discard(mark)
@@ -183,7 +187,10 @@ class Advance:
 def wake_at(spec: Spec, record: Record, now: datetime) -> datetime:
     """When the agenda should look at this credential again."""
     decision = decide(spec, record, now)
-    return now if isinstance(decision, Do) else decision.until
+    if isinstance(decision, Wait):
+        return decision.until
+    by_document = decision.action is Action.PUBLISH and spec.id.owner.kind is OwnerKind.PROXY
+    return now + DOCUMENT_PASS if by_document else now
 
 
 def _slices(targets: Sequence[CredentialId], size: int) -> Iterator[Sequence[CredentialId]]:

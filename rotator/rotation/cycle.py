@@ -64,6 +64,7 @@ class Cycle:
         self._pki_mount = pki_mount
         self._left = left
         self._reign: Reign | None = None
+        self._told: Fence | None = None  # the leadership that the audit knows of
         self._trust: tuple[str, ...] = ()
         self._trust_at: datetime | None = None
         self.clock_skew: timedelta | None = None
@@ -91,10 +92,13 @@ class Cycle:
             if reign is None:
                 return Report(now, False, tuple(run.events), tuple(run.faults))
             self._parts(run, reign)
-            return Report(now, True, tuple(run.events), tuple(run.faults), reign.next_at())
+            # While paused, what is due stays due: naming it would make the caller look again at once, for ever.
+            next_at = reign.next_at() if self.paused is None else None
+            return Report(now, True, tuple(run.events), tuple(run.faults), next_at)
         except LeadershipLost as lost:
             run.faults.append(("lock", lost))
             self._forget(run, str(lost))
+            run.part("lock", self._ask_about_the_lock)
             return Report(now, False, tuple(run.events), tuple(run.faults))
 
     def resign(self) -> None:
@@ -134,6 +138,11 @@ class Cycle:
             return self._take_over(run, fence)
         return self._reign
 
+    def _ask_about_the_lock(self) -> None:
+        """Consul has refused our fence, and the local deadline has not passed: without asking, the next cycle would
+        take the same dead leadership for a new one, and touch Vault under it (invariant 4)."""
+        self._lock.renew()
+
     def _see_leader(self) -> None:
         """Who leads instead of us: a standby is ready when somebody does."""
         entry = self._realm.keys.read(self._realm.layout.lock)
@@ -141,11 +150,11 @@ class Cycle:
         self.leader_seen = str(canonical.decode(entry.value, "the lock").get("instance", "")) if entry and held else ""
 
     def _take_over(self, run: _Run, fence: Fence) -> Reign | None:
-        gained = self._reign is None or self._reign.fence != fence
         try:
-            if gained:
+            if self._told != fence:
                 self._realm.tools.audit.set_epoch(fence.epoch)
                 self._tell(run, FleetEventName.LEADERSHIP_GAINED, f"epoch {fence.epoch}")
+                self._told = fence
             reign = Reign(self._realm, fence)
             self._close_what_was_left(run, reign)
             self._reign = reign

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from rotator.core.errors import Code, Conflict, Fault, Rejected, Unavailable
+from rotator.core.errors import Code, Conflict, Denied, Fault, Rejected, Unavailable
 from rotator.core.events import FleetEvent, FleetEventName
 from rotator.core.fleet import Fleet, Proxy
 from rotator.core.model import Facts
@@ -58,6 +58,8 @@ class Publication:
         self._known: dict[str, Published] = {}
         self._config: dict[str, Mapping[str, Any]] = {}
         self._composed: dict[str, tuple[object, Document]] = {}
+        # Audited intents of which it is not known whether Consul took them.
+        self._doubtful: dict[str, Issue] = {}
 
     def known(self, proxy: str) -> Published | None:
         return self._known.get(proxy)
@@ -72,6 +74,7 @@ class Publication:
             return False
         before = self._known.get(proxy.name)
         found = self._look(proxy.name)
+        self._settle(proxy.name)
         drifted = self._note_drift(proxy.name, before, found)
         wanted = self._wanted(proxy, trust, certificates, found)
         if found.document is not None and found.document.digest == wanted.digest:
@@ -85,6 +88,7 @@ class Publication:
         The caller has checked that no credential of the old content is expired or retired (invariant 9).
         """
         found = self._look(proxy.name)
+        self._settle(proxy.name)
         old = self._tools.shelf.document(proxy.name, version)
         wanted = self._config_of(proxy)
         digest = documents.compose(proxy.name, wanted, (), {}).config_digest
@@ -119,6 +123,22 @@ class Publication:
                     raise
         self._known[proxy] = Published(pointer, index, document, shelf.hold(proxy), now)
         return self._known[proxy]
+
+    def _settle(self, proxy: str) -> None:
+        """Gives an intent whose reply and read-back were both lost the outcome that is true."""
+        issue = self._doubtful.get(proxy)
+        if issue is None:
+            return
+        try:
+            stands = self._tools.shelf.manifest(proxy, issue.version).digest == issue.document.digest
+        except (Denied, Rejected):
+            stands = False
+        after = _facts(issue.version, issue.document.digest)
+        if stands:
+            self._tell(FleetEventName.DOCUMENT_PUBLISHED, issue, (), after)
+        else:
+            self._tell(FleetEventName.DOCUMENT_FAILED, issue, (), (), "Consul did not take it")
+        del self._doubtful[proxy]
 
     def _note_drift(self, proxy: str, before: Published | None, found: Published) -> bool:
         """Somebody else's hand: the pointer moved without us, or what it names cannot be read."""
@@ -161,8 +181,11 @@ class Publication:
         try:
             index = self._put(issue, found, fence)
         except Fault as fault:
-            self._tell(FleetEventName.DOCUMENT_FAILED, issue, before, (), str(fault))
             self._known.pop(proxy, None)
+            if isinstance(fault, Unavailable):
+                self._doubtful[proxy] = issue
+            else:
+                self._tell(FleetEventName.DOCUMENT_FAILED, issue, before, (), str(fault))
             raise
         self._tell(FleetEventName.DOCUMENT_PUBLISHED, issue, before, after)
         held = tools.shelf.hold(proxy) if hold else found.held

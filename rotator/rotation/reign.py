@@ -14,7 +14,7 @@ from rotator.core.model import Facts
 from rotator.core.plan import Row, by_urgency
 from rotator.core.reasons import Cause, Reason
 from rotator.core.spec import Spec, Suspension
-from rotator.ports import Fence, Keys
+from rotator.ports import Fence, Keys, Stored
 from rotator.publish.layout import Layout
 from rotator.records import requests
 from rotator.rotation.advance import Advance, Crew, Memory, wake_at
@@ -117,8 +117,9 @@ class Reign:
         if not self.advance.lost:
             return
         lost = set(self.advance.lost)
-        loaded = self.realm.crew.journal.load()
-        self.memory.keep(stored for target, stored in loaded.items() if CredentialId.parse(target) in lost)
+        loaded = {CredentialId.parse(target): stored for target, stored in self.realm.crew.journal.load().items()}
+        # One that somebody deleted is written again from what is known here: its version numbers must not start anew.
+        self.memory.keep(loaded.get(target) or Stored(self.memory.get(target).record) for target in lost)
         self.advance.lost.clear()
         self.touch(lost)
 
