@@ -79,16 +79,19 @@ class Publication:
         wanted = self._wanted(proxy, trust, certificates, found)
         if found.document is not None and found.document.digest == wanted.digest:
             return True
-        self._publish(wanted, _why(found, wanted, drifted), found, None, fence)
+        self._publish(wanted, _why(found, wanted, drifted), found, found.held.hold, fence)
         return True
 
     def roll_back(self, proxy: Proxy, version: int, cause: Cause, fence: Fence) -> int:
         """Puts the content of an old version in force as a new version; returns the new number.
 
-        The caller has checked that no credential of the old content is expired or retired (invariant 9).
+        The caller has checked that no credential of the old content is expired or retired (invariant 9). Asked again
+        for a request whose answer was lost, it finds its own work. Back to what the configuration says ends the hold.
         """
         found = self._look(proxy.name)
         self._settle(proxy.name)
+        if found.pointer is not None and cause.request and found.pointer.request == cause.request:
+            return found.pointer.version
         old = self._tools.shelf.document(proxy.name, version)
         wanted = self._config_of(proxy)
         digest = documents.compose(proxy.name, wanted, (), {}).config_digest
@@ -188,7 +191,7 @@ class Publication:
                 self._tell(FleetEventName.DOCUMENT_FAILED, issue, before, (), str(fault))
             raise
         self._tell(FleetEventName.DOCUMENT_PUBLISHED, issue, before, after)
-        held = tools.shelf.hold(proxy) if hold else found.held
+        held = found.held if hold == found.held.hold else tools.shelf.hold(proxy)
         pointer = Pointer(version, document.digest, issue.at, cause.reason.value, cause.request)
         self._known[proxy] = Published(pointer, index, document, held, issue.at)
         self._prune(proxy, version, held, fence)
@@ -200,7 +203,7 @@ class Publication:
         target = f"proxy/{issue.document.proxy}"
         tools.failpoint.reach("K6", target)
         try:
-            index = tools.shelf.put(issue, found.index, found.held.index, fence)
+            index = tools.shelf.put(issue, found.index, found.held, fence)
         except (Conflict, Unavailable):
             pointer, index = tools.shelf.pointer(issue.document.proxy)
             if pointer is None or (pointer.version, pointer.digest) != (issue.version, issue.document.digest):

@@ -99,6 +99,8 @@ class Inbox:
         events = {target: (Requested(now, target, _cause(request, reason), asked),) for target in targets}
         reign.advance.write(events, reign.fence)
         reign.touch(targets)
+        if not reign.advance.lost.isdisjoint(targets):
+            return request, ()  # somebody else changed a record under it: asked again when that is loaded
         return replace(request, state=RequestState.RUNNING), tuple(event for one in events.values() for event in one)
 
     def _suspend(self, reign: Reign, request: InboxRequest, now: datetime) -> tuple[InboxRequest, tuple[Event, ...]]:

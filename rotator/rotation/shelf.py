@@ -33,7 +33,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One document version to be put in force. `hold`: the hold that goes into force with it, None for no change."""
+    """One document version to be put in force. `hold`: the hold that is in force with it, None for none."""
 
     document: Document
     version: int
@@ -89,7 +89,7 @@ class Shelf:
         raw = canonical.decode(entry.value, "the hold")
         return Held(Hold(str(raw["withdrawn"]), int(raw["version"])), entry.modify_index)
 
-    def put(self, issue: Issue, pointer_index: int, hold_index: int, fence: Fence) -> int:
+    def put(self, issue: Issue, pointer_index: int, held: Held, fence: Fence) -> int:
         """Parts first, then manifest, hold and pointer in one transaction; returns the pointer's new index.
 
         A reader sees the old complete version or the new complete one (invariant 3). Parts that an interrupted try
@@ -105,9 +105,11 @@ class Shelf:
             Put(self._layout.version(proxy, issue.version), manifest, 0),
             Put(current, pointer, pointer_index),
         ]
-        if issue.hold is not None:
+        if issue.hold is None and held.index > 0:
+            writes.append(Delete(self._layout.hold(proxy), held.index))
+        elif issue.hold is not None and issue.hold != held.hold:
             value = canonical.encode({"withdrawn": issue.hold.withdrawn, "version": issue.hold.version})
-            writes.append(Put(self._layout.hold(proxy), value, hold_index))
+            writes.append(Put(self._layout.hold(proxy), value, held.index))
         return self._keys.commit(writes, fence)[current]
 
     def release(self, proxy: str, hold_index: int, fence: Fence) -> None:

@@ -103,6 +103,15 @@ class View:
         raw = canonical.decode(entry.value, "the lock")
         return Leader(str(raw.get("instance", "")), int(raw.get("epoch", 0)))
 
+    def check_targets(self, kind: str, targets: tuple[str, ...]) -> None:
+        """Raises Denied (TARGET_UNKNOWN) for a name that the leader would refuse, before anything is asked of it."""
+        known = {str(spec.id) for spec in self._fleet.specs()} | {str(owner) for owner in self._fleet.owners()}
+        if kind in (RequestKind.SUSPEND, RequestKind.RESUME):
+            known.add("all")
+        for target in targets:
+            if target not in known:
+                raise unknown(target)
+
     def ask(self, request: InboxRequest) -> None:
         """Puts a request in; the same id again is the same request and changes nothing."""
         key = self._layout.request(request.id)
