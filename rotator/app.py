@@ -18,6 +18,7 @@ from rotator.clients import append_file, failpoint, systemd
 from rotator.clients.append_file import DurableFile
 from rotator.clients.clock import SystemClock
 from rotator.clients.consul import ConsulKeys
+from rotator.clients.consul_agent import OnCall, unheard
 from rotator.clients.consul_lock import ConsulLock, lock_agent
 from rotator.clients.files import StateLock, sweep_temporary
 from rotator.clients.vault import VaultSecrets
@@ -79,10 +80,10 @@ def load(config: str) -> Settings:
     return load_settings(Path(config), os.environ)
 
 
-def open_view(settings: Settings) -> View:
+def open_view(settings: Settings, on_call: OnCall = unheard) -> View:
     """What operators' commands look at. Nothing is sent before the first question."""
     clock = SystemClock()
-    keys = connect.open_keys(settings.consul, clock)
+    keys = connect.open_keys(settings.consul, clock, on_call)
     layout = Layout(settings.consul.prefix)
     journal = ConsulJournal(JournalPorts(keys, _Unwritten(), clock, failpoint.NoFailpoint()), layout)
     return View(keys, journal, layout, settings.fleet)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from rotator.cli.console import Column, Console, Exit
+from rotator.cli.looking import view_of
 from rotator.core.errors import Code, Fault, Unavailable
 
 ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="why; it goes into the audit log")]
@@ -39,18 +40,20 @@ def ask(
 
     clock = SystemClock()
     try:
-        settings = wiring.load(config)
         request_id = options.get("request_id") or uuid.uuid4().hex
         request = new_request(request_id, RequestKind(kind), targets, reason, who(), clock.now())
         request = wiring.with_version(request, options.get("to_version"))
         if options.get("dry_run"):
             console.say(f"would ask the leader to {kind} {', '.join(targets)}; nothing was asked")
             return Exit.OK
-        view = wiring.open_view(settings)
+        view = view_of(config)
+        view.check_targets(kind, targets)
         view.ask(request)
         if not options.get("wait"):
             return _asked(console, request)
-        return _answered(console, _wait(view, request_id, clock, float(options.get("timeout") or 60)))
+        with console.busy(f"waiting for the leader to {kind} {', '.join(targets)}"):
+            answer = _wait(view, request_id, clock, float(options.get("timeout") or 60))
+        return _answered(console, answer)
     except Fault as fault:
         console.fail(fault)
 

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -65,6 +66,18 @@ def exit_code(fault: Fault) -> Exit:
     return Exit.UNREACHABLE if fault.family is Family.UNAVAILABLE else Exit.FAILED
 
 
+@dataclass(slots=True)
+class Flags:
+    """Options before the command; they hold for every command of this run."""
+
+    quiet: bool = False
+    debug: bool = False
+    show_requests: bool = False
+
+
+FLAGS = Flags()
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """`name` is the heading, and in lower case with underscores the key in JSON is the command's own."""
@@ -76,9 +89,9 @@ class Column:
 class Console:
     """One per command run."""
 
-    def __init__(self, output: Output = Output.TABLE, *, quiet: bool = False) -> None:
+    def __init__(self, output: Output = Output.TABLE) -> None:
         self.output = output
-        self.quiet = quiet
+        self.quiet = FLAGS.quiet
         self._out = RichConsole(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
         self._err = RichConsole(file=sys.stderr, highlight=False, stderr=True, soft_wrap=not sys.stderr.isatty())
 
@@ -131,6 +144,10 @@ class Console:
         """Words for people, on stderr; nothing when quiet or when JSON is asked for."""
         if not self.quiet and not self.json:
             self._err.print(text, markup=False)
+
+    def busy(self, text: str) -> AbstractContextManager[object]:
+        """A moving line on stderr while something takes long; nothing where nobody sees it move."""
+        return self._err.status(text) if self.animated and not self.quiet and not self.json else nullcontext()
 
     def warn(self, text: str) -> None:
         self._err.print(f"warning: {text}", style="yellow", markup=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from rotator.cli.console import DEFAULT_CONFIG, ConfigOption, Console, Output, OutputOption, moment
+from rotator.cli.looking import complete_target, view_of
 from rotator.cli.plan import as_json as decision_json
 from rotator.cli.status import as_json as status_json
 from rotator.core.errors import Fault
@@ -16,12 +18,13 @@ from rotator.core.errors import Fault
 def register(app: typer.Typer) -> None:
     @app.command()
     def explain(
-        target: Annotated[str, typer.Argument(help="a credential, for example agent/billing/tls")],
+        target: Annotated[
+            str, typer.Argument(help="a credential, for example agent/billing/tls", autocompletion=complete_target)
+        ],
         config: ConfigOption = DEFAULT_CONFIG,
         output: OutputOption = Output.TABLE,
     ) -> None:
         """Explain one credential: the rule that holds, its inputs, the next decision times, the last cause."""
-        from rotator import app as wiring
         from rotator.clients.clock import SystemClock
         from rotator.rotation.view import unknown
 
@@ -29,9 +32,10 @@ def register(app: typer.Typer) -> None:
         try:
             credential = _parse(target, unknown)
             now = SystemClock().now()
-            row = wiring.open_view(wiring.load(config)).row(credential, now)
+            row = view_of(config).row(credential, now)
         except Fault as fault:
             console.fail(fault)
+        told = recent(config, str(credential))
         if console.json:
             console.data(
                 {
@@ -40,10 +44,13 @@ def register(app: typer.Typer) -> None:
                     "state": status_json(row),
                     "times": times(row),
                     "history": history(row),
+                    "audit": told,
                 }
             )
         else:
             _words(console, row, now)
+            for line in told:
+                console.text(f"  audit     {line['at']} {line['event']}: {line['reason']} {line['text']}".rstrip())
 
 
 def _parse(target: str, unknown: Any) -> Any:
@@ -118,3 +125,19 @@ def history(row: Any) -> list[dict[str, Any]]:
             text = f"{failure.code} {failure.text}, {failure.count} in a row"
             lines.append({"what": "failure", "reason": failure.family.value, "text": text, "actor": "-", "request": ""})
     return lines
+
+
+def recent(config: str, target: str, count: int = 5) -> list[dict[str, Any]]:
+    """The last audit lines about a credential, where the log of this machine can be read; else none."""
+    from rotator import app as wiring
+    from rotator.clients.append_file import read_lines
+    from rotator.records import chain
+
+    found: deque[dict[str, Any]] = deque(maxlen=count)
+    try:
+        for line in read_lines(wiring.load(config).audit.file, chain.LINE_LIMIT):
+            if f'"{target}"'.encode() in line and (record := chain.parse(line.rstrip(b"\n"))):
+                found.append({name: record[name] for name in ("at", "event", "version", "reason", "text", "request")})
+    except (Fault, KeyError):
+        return []
+    return list(found)

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from rotator.cli.console import DEFAULT_CONFIG, Column, ConfigOption, Console, Output, OutputOption, moment
+from rotator.cli.looking import complete_proxy, view_of
 from rotator.core.errors import Fault
 
-ProxyArgument = Annotated[str, typer.Argument(help="the proxy, for example edge")]
+ProxyArgument = Annotated[str, typer.Argument(help="the proxy, for example edge", autocompletion=complete_proxy)]
 
 
 def register(app: typer.Typer) -> None:
@@ -25,13 +26,12 @@ def _register_history(app: typer.Typer) -> None:
         proxy: ProxyArgument, config: ConfigOption = DEFAULT_CONFIG, output: OutputOption = Output.TABLE
     ) -> None:
         """List the published versions of a proxy's configuration, newest first."""
-        from rotator import app as wiring
         from rotator.clients.clock import SystemClock
         from rotator.rotation.shelf import summary
 
         console = Console(output)
         try:
-            view = wiring.open_view(wiring.load(config))
+            view = view_of(config)
             name = view.proxy(proxy).name
             pointer, listed = view.pointer(name), view.history(name)
         except Fault as fault:
@@ -55,11 +55,9 @@ def _register_diff(app: typer.Typer) -> None:
         output: OutputOption = Output.TABLE,
     ) -> None:
         """Show how two published versions differ."""
-        from rotator import app as wiring
-
         console = Console(output)
         try:
-            view = wiring.open_view(wiring.load(config))
+            view = view_of(config)
             name = view.proxy(proxy).name
             pointer = view.pointer(name)
             later = new or (pointer.version if pointer else 0)

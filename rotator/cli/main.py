@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rotator import __version__, cli
-from rotator.cli.console import Console, Exit, Output
+from rotator.cli.console import FLAGS, Console, Exit, Output
 from rotator.core.errors import Code, Fault
 
 HELP = """Keeps API agents' credentials fresh and their secure API proxies correctly configured.
@@ -18,7 +18,7 @@ HELP = """Keeps API agents' credentials fresh and their secure API proxies corre
 Exit codes: 0 ok · 1 failed · 2 usage · 3 configuration invalid · 4 not authorised · 5 unreachable · 6 partly done ·
 7 another instance holds the lock · 130 interrupted.
 """
-_NOT_COMMANDS = frozenset({"main", "console", "asking"})
+_NOT_COMMANDS = frozenset({"main", "console", "asking", "looking"})
 
 app = typer.Typer(
     name="rotator",
@@ -40,8 +40,14 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="print the version and exit")
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="only data and failures, no words beside them")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of something unforeseen")] = False,
+    show_requests: Annotated[
+        bool, typer.Option("--show-requests", help="name every call to Vault and Consul on stderr, without secrets")
+    ] = False,
 ) -> None:
     """Options that hold for every command."""
+    FLAGS.quiet, FLAGS.debug, FLAGS.show_requests = quiet, debug, show_requests
 
 
 def load_commands() -> None:
@@ -64,6 +70,10 @@ def run(arguments: list[str] | None = None) -> int:
         return Exit.INTERRUPTED
     except typer.TyperException as problem:
         return _usage(problem)
+    except Exception as problem:
+        if FLAGS.debug:
+            raise
+        return _report(bug(problem))
     return code if isinstance(code, int) else Exit.OK
 
 
@@ -87,5 +97,5 @@ def _report(fault: Fault) -> int:
 def bug(problem: BaseException) -> Fault:
     """The words for something unforeseen: type only, because its text may carry a secret."""
     return Fault(
-        Code.BUG, f"an unforeseen {type(problem).__name__}", hint="run again with ROTATOR_DEBUG=1 and report it"
+        Code.BUG, f"an unforeseen {type(problem).__name__}", hint="run again with rotator --debug … and report it"
     )

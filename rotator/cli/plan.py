@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rotator.cli.console import (
     DEFAULT_CONFIG,
+    SCHEMA_VERSION,
     Column,
     ConfigOption,
     Console,
@@ -16,6 +20,7 @@ from rotator.cli.console import (
     OutputOption,
     moment,
 )
+from rotator.cli.looking import view_of
 from rotator.core.errors import Fault
 
 # terraform's convention for `-detailed-exitcode`; without the option 0, because wrappers trip over 2.
@@ -28,28 +33,36 @@ def register(app: typer.Typer) -> None:
         config: ConfigOption = DEFAULT_CONFIG,
         output: OutputOption = Output.TABLE,
         everything: Annotated[bool, typer.Option("--all", help="also what waits, not only what acts now")] = False,
+        out: Annotated[Path | None, typer.Option("--out", help="save what acts now, for rotator apply")] = None,
         detailed_exitcode: Annotated[
             bool, typer.Option("--detailed-exitcode", help="exit 2 when something would be done now")
         ] = False,
     ) -> int:
         """Show what would be rotated now and why; changes nothing."""
-        from rotator import app as wiring
         from rotator.clients.clock import SystemClock
 
         console = Console(output)
         try:
             now = SystemClock().now()
-            rows = wiring.open_view(wiring.load(config)).rows(now)
+            rows = view_of(config).rows(now)
         except Fault as fault:
             console.fail(fault)
         acting = [row for row in rows if row.acts]
         shown = rows if everything else acting
+        if out is not None:
+            out.write_text(json.dumps(saved(acting), indent=2) + "\n", encoding="utf-8")
         if console.json:
             console.data({"at": now, "acting": len(acting), "rows": [as_json(row) for row in shown]})
         else:
             _table(console, shown, now)
             console.say(f"{len(acting)} of {len(rows)} credentials act now")
         return CHANGES if detailed_exitcode and acting else Exit.OK
+
+
+def saved(acting: Sequence[Any]) -> dict[str, Any]:
+    """A plan as `rotator apply` reads it: each target with the version that it was made for."""
+    rows = [{**as_json(row), "until": None, "last_version": row.record.last_version} for row in acting]
+    return {"schema_version": SCHEMA_VERSION, "rows": [row for row in rows if row["action"] == "intend"]}
 
 
 def _table(console: Console, rows: Any, now: Any) -> None:

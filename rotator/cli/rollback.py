@@ -8,12 +8,13 @@ import typer
 
 from rotator.cli.asking import DryRunOption, ReasonOption, TimeoutOption, WaitOption, ask
 from rotator.cli.console import DEFAULT_CONFIG, ConfigOption, Console, Output, OutputOption
+from rotator.cli.looking import complete_proxy
 
 
 def register(app: typer.Typer) -> None:
     @app.command()
     def rollback(
-        proxy: Annotated[str, typer.Argument(help="the proxy, for example edge")],
+        proxy: Annotated[str, typer.Argument(help="the proxy, for example edge", autocompletion=complete_proxy)],
         to: Annotated[int, typer.Option("--to", help="the version whose content shall be in force again")] = 0,
         release: Annotated[bool, typer.Option("--release", help="end the hold of an earlier rollback")] = False,
         reason: ReasonOption = "",

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from rotator.cli.console import DEFAULT_CONFIG, Column, ConfigOption, Console, Output, OutputOption, moment
+from rotator.cli.looking import view_of
 from rotator.core.errors import Fault
 
 
@@ -20,12 +21,11 @@ def register(app: typer.Typer) -> None:
         watch: Annotated[bool, typer.Option("--watch", "-w", help="show it again every two seconds until ^C")] = False,
     ) -> None:
         """Show every credential: version, readiness, expiry, next renewal, last reason; and every proxy's nodes."""
-        from rotator import app as wiring
         from rotator.clients.clock import SystemClock
 
         console, clock = Console(output), SystemClock()
         try:
-            view = wiring.open_view(wiring.load(config))
+            view = view_of(config)
             _show(console, view, clock.now())
             while watch:
                 threading.Event().wait(2.0)

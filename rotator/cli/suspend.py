@@ -8,8 +8,11 @@ import typer
 
 from rotator.cli.asking import DryRunOption, ReasonOption, TimeoutOption, WaitOption, ask
 from rotator.cli.console import DEFAULT_CONFIG, ConfigOption, Console, Output, OutputOption
+from rotator.cli.looking import complete_target
 
-Targets = Annotated[list[str], typer.Argument(help="a credential, an owner (agent/billing), or all")]
+Targets = Annotated[
+    list[str], typer.Argument(help="a credential, an owner (agent/billing), or all", autocompletion=complete_target)
+]
 
 
 def register(app: typer.Typer) -> None:

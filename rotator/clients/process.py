@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -32,8 +32,10 @@ class Ended:
     output: str
 
 
-def run(argv: Sequence[str], timeout: timedelta) -> Ended:
-    """Runs to the end. Denied when the program cannot be started, Unavailable when it takes longer than `timeout`.
+def run(argv: Sequence[str], timeout: timedelta, told: Mapping[str, str] | None = None) -> Ended:
+    """Runs to the end, with `told` in its environment.
+
+    Denied when the program cannot be started, Unavailable when it takes longer than `timeout`.
 
     On time-out the whole process group is killed, so that no grandchild stays behind.
     """
@@ -43,7 +45,7 @@ def run(argv: Sequence[str], timeout: timedelta) -> Ended:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env={**_environment(), **(told or {})},
             start_new_session=True,
         )
     except OSError as problem:

@@ -15,7 +15,7 @@ from rotator.clients.directories import Files, VersionDirectories
 from rotator.core.errors import Code, Rejected
 from rotator.core.identity import Owner, OwnerKind, is_name
 from rotator.follower import material
-from rotator.follower.actions import Action
+from rotator.follower.actions import Action, told
 from rotator.follower.converge import Node
 from rotator.follower.state import Applied, Version
 from rotator.ports import Entry, Secrets
@@ -68,7 +68,7 @@ class AgentSubject:
         """Nothing: agents read the files when they are told, or when they like."""
 
     def act(self, applied: Applied) -> None:
-        self._action.run()
+        self._action.run(told(self.owner, applied, self._directories.root))
 
     def confirm(self, applied: Applied) -> Mapping[str, Running]:
         """What lies on disk, after the command or signal for it has worked."""

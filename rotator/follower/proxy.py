@@ -12,7 +12,7 @@ from rotator.clients.directories import VersionDirectories
 from rotator.core.errors import Code, Fault, Rejected, Unavailable
 from rotator.core.identity import Owner, OwnerKind
 from rotator.follower import material
-from rotator.follower.actions import Action
+from rotator.follower.actions import Action, told
 from rotator.follower.converge import Node, RefusedByConsumer
 from rotator.follower.proxies.contract import Answer, Inputs, Place, ProxyAdapter, ServerMaterial
 from rotator.follower.state import Applied, Version
@@ -96,7 +96,7 @@ class ProxySubject:
 
     def act(self, applied: Applied) -> None:
         if self._tools.adapter.needs_reload:
-            self._tools.action.run()
+            self._tools.action.run(told(self.owner, applied, self._directories.root))
 
     def confirm(self, applied: Applied) -> Mapping[str, Running]:
         """Asks the proxy and looks at the served certificate until both show the version, or `settle` is over.
