@@ -36,11 +36,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """agents: how many of NAMES. ttl: seconds of every certificate. tick: seconds between two cycles."""
+    """agents: how many of NAMES. ttl: seconds of every certificate. The others are written into the configuration as
+    they stand; its checks say what fits together."""
 
     agents: int = 12
     ttl: int = 60
     tick: str = "1s"
+    renew_at: float = 2 / 3
+    overlap: str = "5s"
+    outage_budget: str = "15s"
 
     @property
     def names(self) -> Sequence[str]:
@@ -83,8 +87,9 @@ tls = {{ ca_file = {_text(place.consul_ca)} }}
 folder = "inventory.d"
 
 [policies.default]
-overlap = "5s"
-outage_budget = "15s"
+renew_at = {size.renew_at}
+overlap = "{size.overlap}"
+outage_budget = "{size.outage_budget}"
 
 [proxies.{PROXY}]
 kind = "envoy"

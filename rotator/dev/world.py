@@ -40,11 +40,15 @@ READY_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """size: of the fleet. environment: extra variables of the service process (failpoints). storage: of OpenBao."""
+    """size: of the fleet. environment: extra variables of the service process (failpoints). storage: of OpenBao.
+
+    consul_watch: `consul watch` calls `rotator watch-handler` for the proxy, in place of `rotator follow`.
+    """
 
     size: Size = field(default_factory=Size)
     environment: Mapping[str, str] | None = None
     storage: Storage = Storage.INMEM
+    consul_watch: bool = False
 
 
 class World:
@@ -177,9 +181,29 @@ class World:
         write_atomic(proxy_file, fleet.proxy_follower(self.place, self.directory / "edge", role_id))
         ids = {agent: self.handouts[f"agent/{agent}"].role_id for agent in self.options.size.names}
         write_atomic(agents_file, fleet.agents_follower(self.place, self.directory / "agents", ids))
-        for name, file in (("follow-edge", proxy_file), ("follow-agents", agents_file)):
-            child = self._rotator(name, ["follow", "--config", str(file)])
-            self._stack.callback(child.stop)
+        self.followers = {"agents": self._rotator("follow-agents", ["follow", "--config", str(agents_file)])}
+        self._stack.callback(self.followers["agents"].stop)
+        if self.options.consul_watch:
+            self.followers["edge"] = self._consul_watch(proxy_file)
+        else:
+            self.followers["edge"] = self._rotator("follow-edge", ["follow", "--config", str(proxy_file)])
+        self._stack.callback(self.followers["edge"].stop)
+
+    def _consul_watch(self, proxy_file: Path) -> Child:
+        """Consul's own watcher; the token comes from its file, so that no command line has it."""
+        handler = [sys.executable, "-m", "rotator", "watch-handler", "--proxy", fleet.PROXY, "-c", str(proxy_file)]
+        argv = [
+            str(find(Server.CONSUL)),
+            "watch",
+            f"-http-addr={self.consul.address}",
+            f"-ca-file={self.consul.ca_file}",
+            f"-token-file={self.place.secrets / f'proxy-{fleet.PROXY}.consul-token'}",
+            "-type=key",
+            f"-key=proxy/{fleet.PROXY}/current",
+            "-shell=false",
+            *handler,
+        ]
+        return Child(argv, self.logs / "consul-watch.log", {})
 
     def _start_envoy(self) -> None:
         """The first configuration must stand before Envoy starts (envoyproxy/envoy#26312)."""
