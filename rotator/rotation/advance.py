@@ -87,6 +87,15 @@ class Advance:
                 left = [target for target in events if target not in self.lost]
         return tuple(happened)
 
+    def agents_at_rest(self) -> Mapping[Owner, Sequence[tuple[Spec, Record]]]:
+        """The credentials of each agent that has something published and no rotation in flight."""
+        agents = {owner: self._credentials(owner) for owner in self._owners if owner.kind is OwnerKind.AGENT}
+        return {
+            owner: listed
+            for owner, listed in agents.items()
+            if any(record.current for _, record in listed) and not any(record.pending for _, record in listed)
+        }
+
     def published(self, targets: Iterable[CredentialId], fault: Fault | None, fence: Fence) -> tuple[Event, ...]:
         """Closes the intents of verified proxy credentials whose document is now in force, or was refused."""
         steps = [step for step in self._steps(targets) if step.do.action is Action.PUBLISH]

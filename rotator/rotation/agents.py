@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rotator.core.errors import Fault
-from rotator.core.identity import CredentialId, Owner
+from rotator.core.identity import Owner
 from rotator.core.model import Facts, Record, Stage
 from rotator.core.spec import Spec
 from rotator.ports import Fence, Keys
@@ -28,11 +28,16 @@ class AgentFacts:
 
         `owners`: all credentials of each agent, not only the rotated ones, because one key names them all.
         """
-        wanted = {
-            self._layout.agent_current(owner.name): self._encode(owner, all_of) for owner, all_of in owners.items()
-        }
-        faults = self._settler.settle(wanted, fence)
+        faults = self._settler.settle(self._wanted(owners), fence)
         return {owner: faults.get(self._layout.agent_current(owner.name)) for owner in owners}
+
+    def drifted(self, owners: Mapping[Owner, Sequence[tuple[Spec, Record]]]) -> tuple[Owner, ...]:
+        """The owners whose key was changed or removed by somebody else; one read for all of them."""
+        differing = set(self._settler.differing(f"{self._layout.prefix}agent/", self._wanted(owners)))
+        return tuple(owner for owner in owners if self._layout.agent_current(owner.name) in differing)
+
+    def _wanted(self, owners: Mapping[Owner, Sequence[tuple[Spec, Record]]]) -> Mapping[str, bytes]:
+        return {self._layout.agent_current(owner.name): self._encode(owner, all_of) for owner, all_of in owners.items()}
 
     def _encode(self, owner: Owner, credentials: Sequence[tuple[Spec, Record]]) -> bytes:
         known = {spec.id.name: (spec, facts) for spec, record in credentials if (facts := facts_to_publish(record))}
@@ -45,11 +50,3 @@ def facts_to_publish(record: Record) -> Facts | None:
     if pending is not None and pending.facts is not None and pending.stage is Stage.VERIFIED:
         return pending.facts
     return record.current
-
-
-def by_owner(specs: Mapping[CredentialId, Spec]) -> Mapping[Owner, tuple[Spec, ...]]:
-    """All specs of each owner, in configuration order."""
-    found: dict[Owner, list[Spec]] = {}
-    for spec in specs.values():
-        found.setdefault(spec.id.owner, []).append(spec)
-    return {owner: tuple(listed) for owner, listed in found.items()}

@@ -116,6 +116,7 @@ class Cycle:
         run.part("inbox", lambda: self._inbox.answer(reign))
         if self.paused is None:
             run.part("walk", reign.walk)
+            run.part("facts", reign.repair_facts)
             run.part("trust", self._refresh_trust)
             run.part("documents", lambda: reign.publish_documents(self._trust))
         run.part("reload", reign.reload_lost)

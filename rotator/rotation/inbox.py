@@ -183,9 +183,13 @@ def _state_of(record: Record, request_id: str) -> tuple[bool, str] | None:
 
 def _known_targets(reign: Reign, names: tuple[str, ...]) -> tuple[CredentialId, ...]:
     """Credentials by name, or all of an owner; raises Denied for a name that the configuration does not have."""
+    known: dict[str, list[CredentialId]] = {}
+    for target in reign.memory.specs:
+        known.setdefault(str(target), []).append(target)
+        known.setdefault(str(target.owner), []).append(target)
     found: list[CredentialId] = []
     for name in names:
-        matching = [target for target in reign.memory.specs if name in (str(target), str(target.owner))]
+        matching = known.get(name)
         if not matching:
             raise Denied(Code.TARGET_UNKNOWN, f"{name!r} is neither a credential nor an owner of this configuration")
         found.extend(matching)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rotator.core.decide import decide
 from rotator.core.events import Event, FleetEvent, FleetEventName
@@ -26,6 +26,7 @@ from rotator.rotation.shelf import Shelf
 
 # Waves that one cycle walks before it looks at requests and reports again.
 WAVES_PER_CYCLE = 8
+FACTS_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Reign:
         self.agenda = Agenda()
         self.observed = Observed({})
         self._suspensions: Mapping[str, requests.SuspensionEntry] = {}
+        self._facts_looked_at: datetime | None = None
         self._told_adopted: dict[str, int] = {}
         now = realm.crew.clock.now()
         for target in self.memory.specs:
@@ -91,6 +93,22 @@ class Reign:
         self.advance.write({target: (event,) for target, event in events.items()}, self.fence)
         self.touch(events)
         return (*events.values(), *self._documents_adopted())
+
+    def repair_facts(self) -> tuple[Event, ...]:
+        """Once a minute, one read: puts back what somebody else did to the facts of agents."""
+        now = self.realm.crew.clock.now()
+        if self._facts_looked_at is not None and now - self._facts_looked_at < FACTS_EVERY:
+            return ()
+        agents = self.advance.agents_at_rest()
+        drifted = self.realm.crew.agents.drifted(agents)
+        self._facts_looked_at = now
+        if not drifted:
+            return ()
+        cause = Cause(Reason.DRIFT, "the agent's facts are not what was published by this service")
+        events = tuple(FleetEvent(now, FleetEventName.DRIFT_FOUND, str(owner), cause) for owner in drifted)
+        self.realm.tools.audit.append(events)
+        self.realm.crew.agents.publish({owner: agents[owner] for owner in drifted}, self.fence)
+        return events
 
     def walk(self) -> tuple[Event, ...]:
         """Moves what is due, most urgent first; what exceeds this cycle's share stays due."""

@@ -19,6 +19,14 @@ class Settler:
         """Takes what was read elsewhere (a prefix read at take-over) as known."""
         self._known.update((entry.key, entry) for entry in entries)
 
+    def differing(self, prefix: str, wanted: Mapping[str, bytes]) -> tuple[str, ...]:
+        """The wanted keys that do not hold their value now, from one read of their common prefix."""
+        found = {entry.key: entry for entry in self._keys.read_below(prefix)}
+        for key in wanted:
+            self._known.pop(key, None)
+        self.learn(entry for key, entry in found.items() if key in wanted)
+        return tuple(key for key, value in wanted.items() if self._value(key) != value)
+
     def settle(self, wanted: Mapping[str, bytes], fence: Fence) -> Mapping[str, Fault]:
         """Writes what differs; returns a fault for each key that could not be settled. Raises LeadershipLost.
 
