@@ -28,7 +28,7 @@ class Owner:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.kind.value}/{self.name}"
+        return f"{self.kind}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,7 +39,8 @@ class CredentialId:
     name: str
 
     def __str__(self) -> str:
-        return f"{self.owner}/{self.name}"
+        # In one step: this is the most called function of a mass rotation.
+        return f"{self.owner.kind}/{self.owner.name}/{self.name}"
 
     @classmethod
     def parse(cls, text: str) -> CredentialId:

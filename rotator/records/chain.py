@@ -62,11 +62,36 @@ def seal(record: Json, head: Head) -> tuple[bytes, Head]:
     """
     numbered = {**record, "format": FORMAT, "chain": head.chain, "seq": head.seq + 1, "prev": head.hash}
     # In two halves around the place of `hash`, so that the record is put into its form only once.
-    before = rfc8785.dumps({name: value for name, value in numbered.items() if name < "hash"})[:-1]
-    after = rfc8785.dumps({name: value for name, value in numbered.items() if name > "hash"})[1:]
+    before = canonical({name: value for name, value in numbered.items() if name < "hash"})[:-1]
+    after = canonical({name: value for name, value in numbered.items() if name > "hash"})[1:]
     digest = _digest(head.hash, before + b"," + after)
     line = before + b',"hash":"%s",' % digest.encode() + after + b"\n"
     return line, Head(head.chain, head.seq + 1, digest)
+
+
+def canonical(value: Json) -> bytes:
+    """The RFC 8785 form. ValueError for what has none.
+
+    Python's own encoder, written in C, gives the same bytes in a third of the time of rfc8785, but for floats, integers
+    beyond 2^53, and names outside ASCII (sorted by code point instead of UTF-16): a value with one of these goes to
+    rfc8785. A test holds both equal.
+    """
+    return _ENCODER.encode(value).encode() if _is_plain(value) else rfc8785.dumps(value)
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_WHOLE_LIMIT = 2**53
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return -_WHOLE_LIMIT < value < _WHOLE_LIMIT
+    if kind is dict:
+        return all(type(name) is str and name.isascii() and _is_plain(one) for name, one in value.items())
+    return kind is list and all(map(_is_plain, value))
 
 
 def read(line: bytes) -> Json | None:
@@ -76,7 +101,7 @@ def read(line: bytes) -> Json | None:
     """
     record = parse(line)
     try:
-        if record is None or rfc8785.dumps(record) != line:
+        if record is None or canonical(record) != line:
             return None
     except (ValueError, RecursionError):
         return None
