@@ -88,7 +88,7 @@ def _is_plain(value: Any) -> bool:
     if kind is str or kind is bool or value is None:
         return True
     if kind is int:
-        return -_WHOLE_LIMIT < value < _WHOLE_LIMIT
+        return bool(-_WHOLE_LIMIT < value < _WHOLE_LIMIT)
     if kind is dict:
         return all(type(name) is str and name.isascii() and _is_plain(one) for name, one in value.items())
     return kind is list and all(map(_is_plain, value))
