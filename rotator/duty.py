@@ -12,7 +12,7 @@ import structlog
 
 from rotator.clients.systemd import Notifier
 from rotator.core.errors import Code, Fault
-from rotator.core.events import Event, FleetEvent, FleetEventName, event_name
+from rotator.core.events import Event, FleetEvent, FleetEventName, Intended, Issued, Verified, event_name
 from rotator.core.reasons import Cause, Reason
 from rotator.ports import Audit, Clock, Lock
 from rotator.rotation.cycle import Cycle, Report
@@ -25,6 +25,7 @@ from rotator.telemetry.snapshot import Snapshot
 JUMP = timedelta(seconds=30)
 # A difference to Vault's clock above this makes every expiry doubtful.
 SKEW = timedelta(seconds=60)
+_STEPS = (Intended, Issued, Verified)
 
 log = structlog.get_logger("rotator")
 
@@ -178,7 +179,8 @@ class Duty:
         for event in events:
             cause = event.cause
             failed = getattr(event, "code", "") or getattr(event, "error", "")
-            told = log.warning if failed else log.info
+            # Steps between intent and publication stand in the audit; here they would be most of a mass rotation's lines.
+            told = log.warning if failed else log.debug if isinstance(event, _STEPS) else log.info
             told(event_name(event), target=str(event.target), reason=cause.reason.value, text=cause.text, code=failed)
 
     def _watch_clock(self) -> None:
