@@ -1,0 +1,107 @@
+"""kill -9, SIGTERM and SIGSTOP at every failpoint of the real service over real OpenBao and Consul (reliability 3.3).
+
+`make test` runs a handful with a restart; ROTATOR_CRASH=full (`make crash`) all points with restart and take-over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from . import history
+from .site import Servers, Site
+from .story import CASES, CERTIFICATES, DOCUMENTS, Case, Crash, Ending, run
+
+pytestmark = [pytest.mark.servers, pytest.mark.crash, pytest.mark.timeout(900)]
+
+FULL = os.environ.get("ROTATOR_CRASH") == "full"
+FEW = frozenset({"K1.2", "K4.2", "K7.2", "J1.5", "K13.10", "K7p.3"})
+TERM = frozenset({"K0.2", "K2.2", "K4.2", "K6.2", "K10.1", "K7p.3"})
+FREEZE = frozenset({"K1.2", "K2.2", "K4.2", "K6.2", "K9.1", "K6p.3", "K13.10"})
+SITES_AT_ONCE = 3
+
+Told = tuple[Site, Crash]
+
+
+def chosen() -> list[tuple[Case, Ending]]:
+    if not FULL:
+        return [(case, Ending.RESTART) for case in CASES if str(case) in FEW]
+    found = [(case, ending) for ending in (Ending.RESTART, Ending.TAKE_OVER) for case in CASES]
+    found += [(case, Ending.TERM) for case in CASES if str(case) in TERM]
+    return found + [(case, Ending.FREEZE) for case in CASES if str(case) in FREEZE]
+
+
+CHOSEN = chosen()
+
+
+@pytest.fixture(scope="module")
+def stories(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[int, Future[Told]]]:
+    """All at once, a few side by side: most of a take-over is waiting for a session to expire."""
+    folder = tmp_path_factory.mktemp("sites")
+    sites: list[Site] = []
+
+    def tell(number: int) -> Told:
+        case, ending = CHOSEN[number]
+        site = Site(servers, folder / f"s{number:03d}", f"s{number:03d}")
+        sites.append(site)
+        try:
+            return site, run(site, case, ending)
+        finally:
+            site.close()
+
+    with ThreadPoolExecutor(SITES_AT_ONCE * (2 if FULL else 1)) as pool:
+        yield {number: pool.submit(tell, number) for number in range(len(CHOSEN))}
+        pool.shutdown(cancel_futures=True)
+    for site in sites:
+        site.close()
+
+
+@pytest.mark.parametrize("number", range(len(CHOSEN)), ids=[f"{case}-{ending}" for case, ending in CHOSEN])
+def test_recovery_without_help(stories: Mapping[int, Future[Told]], number: int) -> None:
+    """Whatever dies wherever: the same rotation goes on, nothing is made twice, the history is an honest one."""
+    case, ending = CHOSEN[number]
+    site, crash = stories[number].result()
+    if not case.published:
+        assert crash.published <= 1, "consumers were told of a version that was not verified"
+    assert_end(site, case, ending)
+    assert_history(site, case, crash)
+    assert_no_secret(site)
+
+
+def assert_end(site: Site, case: Case, ending: Ending) -> None:
+    """As after a run without any fault."""
+    assert [site.version(one) for one in (site.agent, site.other, site.proxy)] == [2, 1, 2]
+    assert all(site.record(one).pending is None for one in (site.agent, site.other, site.proxy))
+    assert [site.kv(one)["current_version"] for one in (site.agent, site.other, site.proxy)] == [2, 1, 2]
+    destroyed = {number for number, one in site.kv(site.agent)["versions"].items() if one["destroyed"]}
+    assert destroyed == {"1"}
+    spare = site.issued() - CERTIFICATES
+    assert 0 <= spare <= (case.spare if ending is not Ending.TERM else 0)
+    name = site.proxy.owner.name
+    assert site.shelf.numbers(name) == tuple(range(1, DOCUMENTS + 1))
+    assert site.pointer() == DOCUMENTS
+    assert site.shelf.document(name, 3).digest == site.shelf.document(name, 1).digest
+
+
+def assert_history(site: Site, case: Case, crash: Crash) -> None:
+    found = history.load(site.audits())
+    assert history.flaws(found) == []
+    intents = found.named("intended", str(site.agent))
+    assert len(intents) <= case.intents
+    if crash.pending:
+        finished = {line["rotation_id"] for line in found.named("published")}
+        assert crash.pending in finished, "the rotation in flight was not the one that was finished"
+    assert not [line for line in found.named("failed") if str(line["error"]).startswith("E9")]
+
+
+def assert_no_secret(site: Site) -> None:
+    """Private keys are in Vault and nowhere else: neither below the service's directories nor in Consul."""
+    bodies = [key.splitlines()[1].encode() for key in site.private_keys() if key]
+    assert len(bodies) == 3
+    places = {str(path): path.read_bytes() for path in site.directory.rglob("*") if path.is_file()}
+    for place, content in {**places, **site.everything()}.items():
+        assert b"PRIVATE KEY" not in content, place
+        assert not [body for body in bodies if body in content], place
