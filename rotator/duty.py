@@ -179,7 +179,7 @@ class Duty:
         for event in events:
             cause = event.cause
             failed = getattr(event, "code", "") or getattr(event, "error", "")
-            # Steps between intent and publication stand in the audit; here they would be most of a mass rotation's lines.
+            # The steps between intent and publication stand in the audit; here they would be most of all lines.
             told = log.warning if failed else log.debug if isinstance(event, _STEPS) else log.info
             told(event_name(event), target=str(event.target), reason=cause.reason.value, text=cause.text, code=failed)
 
