@@ -41,11 +41,13 @@ def follow(
 ) -> None:
     """Follow what is published for proxies and agents on this node, and put it into force here."""
     from rotator.clients.clock import SystemClock
+    from rotator.clients.hardening import give_up_core_files
     from rotator.clients.systemd import from_process
     from rotator.config import follower as configuration
     from rotator.connect import open_keys, open_vault
     from rotator.follower import wiring
 
+    give_up_core_files()
     settings = configuration.load(config, os.environ, socket.gethostname())
     settings = configuration.with_action(settings, agent or [], exec_, signal_, pid_file)
     stop, clock = threading.Event(), SystemClock()

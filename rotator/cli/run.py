@@ -13,7 +13,9 @@ def register(app: typer.Typer) -> None:
     def run(config: ConfigOption = DEFAULT_CONFIG) -> None:
         """Run the service in the foreground. SIGHUP loads the configuration again, SIGTERM stops in order."""
         from rotator import app as wiring
+        from rotator.clients.hardening import give_up_core_files
 
+        give_up_core_files()
         console = Console()
         try:
             wiring.build_daemon(config).run()

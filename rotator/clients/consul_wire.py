@@ -15,6 +15,7 @@ import urllib.parse
 from collections.abc import Mapping
 
 from rotator.clients.consul_agent import Reply
+from rotator.clients.tls_context import ContextSource, TlsContextSettings
 from rotator.config.settings import ConsulSettings, TlsSettings
 from rotator.core.errors import Code, Denied, Unavailable
 from rotator.ports import Clock
@@ -35,7 +36,9 @@ class ConsulWire:
         self._port = parts.port or (8501 if self._secure else 8500)
         self._base = parts.path.rstrip("/")
         self._name = settings.tls.server_name or self._host
-        self._context = _context(settings.tls) if self._secure else None
+        self._contexts = _source(settings.tls) if self._secure else None
+        if self._contexts is not None:
+            _context(self._contexts)
         self._clock = clock
         self._mutex = threading.Lock()
         self._idle: list[http.client.HTTPConnection] = []
@@ -84,8 +87,8 @@ class ConsulWire:
         """The handshake proves `server_name`, which need not be the address that is dialled."""
         sock = socket.create_connection((self._host, self._port), timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._context is not None:
-            sock = _handshake(self._context, sock, self._name)
+        if self._contexts is not None:
+            sock = _handshake(_context(self._contexts), sock, self._name)
         connection.sock = sock
 
     def _content(
@@ -122,21 +125,21 @@ def open_wire(settings: ConsulSettings, clock: Clock) -> ConsulWire:
     return ConsulWire(settings, clock)
 
 
-def _context(tls: TlsSettings) -> ssl.SSLContext:
+def _context(source: ContextSource) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(
-            cafile=str(tls.ca_file) if tls.ca_file else None, capath=str(tls.ca_path) if tls.ca_path else None
-        )
-        if tls.client_certificate:
-            context.load_cert_chain(tls.client_certificate, tls.client_key)
+        return source.context()
     except (OSError, ValueError) as error:
         raise Denied(
             Code.CONSUL_TLS,
             f"the TLS files for Consul cannot be used ({type(error).__name__})",
             hint="check ca_file, client_certificate and client_key in [consul.tls]",
         ) from None
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+
+
+def _source(tls: TlsSettings) -> ContextSource:
+    return ContextSource(
+        TlsContextSettings(tls.ca_file, tls.ca_path, tls.client_certificate, tls.client_key, tls.server_name)
+    )
 
 
 def _handshake(context: ssl.SSLContext, sock: socket.socket, name: str) -> ssl.SSLSocket:
