@@ -98,6 +98,7 @@ class Duty:
         self._ticked_at: datetime | None = None
         self._told_ready = False
         self._known_faults: dict[str, str] = {}
+        self._failing_jobs: dict[str, str] = {}
 
     def start(self) -> None:
         """The audit must be writable before anything else; Vault and Consul may come later (any start order)."""
@@ -214,9 +215,13 @@ class Duty:
         self._observe([event])
 
     def _quietly(self, what: str, act: Callable[[], object]) -> None:
-        """A recurring job's failure is logged; the next run looks again."""
+        """A recurring job's failure is logged when it is new; the next run looks again."""
         try:
             act()
         except Fault as fault:
-            if self._known_faults.get(what) != fault.code.value:
+            known, self._failing_jobs[what] = self._failing_jobs.get(what), fault.code.value
+            if known != fault.code.value:
                 log.warning("a job failed", job=what, code=fault.code.value, text=fault.text)
+            return
+        if self._failing_jobs.pop(what, None):
+            log.info("a job works again", job=what)
