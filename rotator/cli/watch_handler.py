@@ -3,6 +3,9 @@
 Consul's contract: one JSON object or `null` on stdin, CONSUL_INDEX in the environment, the last 4 KiB of output kept
 in the agent's log, no second call after a failure. So the payload is only a hint that something may have changed:
 the pass reads the pointer itself, and tries again for a while before it gives up.
+
+Give `consul watch` its address, CA and token by CONSUL_HTTP_ADDR, CONSUL_CACERT and CONSUL_HTTP_TOKEN_FILE: 1.8.7 does
+not use `-ca-file` for the watch itself, and asks `/v1/agent/self` first, for which the token needs `agent_prefix` read.
 """
 
 from __future__ import annotations

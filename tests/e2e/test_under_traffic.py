@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -23,7 +22,7 @@ TARGETS = [*(f"agent/{name}/tls" for name in NAMES), f"proxy/{PROXY}/tls"]
 
 
 @pytest.fixture(scope="module")
-def traffic(world: World) -> Iterator[Traffic]:
+def traffic(world: World) -> Traffic:
     """A world whose traffic went on while every certificate was replaced three times, then stopped in order."""
     going = demo.traffic(world)
     going.start()
@@ -32,7 +31,7 @@ def traffic(world: World) -> Iterator[Traffic]:
     finally:
         going.stop()
     world.service.stop()
-    yield going
+    return going
 
 
 def _replaced_thrice(world: World) -> bool:

@@ -1,0 +1,29 @@
+"""What tests of a running world ask of it and change in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from rotator.dev import fleet
+from rotator.dev.caller import Answer, agent_identity, call
+from rotator.dev.world import World
+
+
+def answer(world: World, agent: str, path: str, method: str = "GET") -> Answer:
+    """One request with what the agent's follower has delivered by now."""
+    return call(world.door, agent_identity(world.agent_directory(agent)), method, path).answer
+
+
+def grant(world: World, agent: str, path: str) -> None:
+    """The agent may read one more path: inventory file, then SIGHUP."""
+    scope = f'  {{ proxy = "{fleet.PROXY}", path = "{path}", methods = ["GET"], permission = "read" }},'
+    text = fleet.agent_file(agent, world.options.size)
+    world.write_agent(agent, text.replace("scopes = [", f"scopes = [\n{scope}"))
+    os.kill(world.service.pid, signal.SIGHUP)
+
+
+def audited(world: World, event: str, target: str = "") -> list[dict[str, Any]]:
+    """The audit lines of one event so far."""
+    return [line for line in world.audit_lines() if line["event"] == event and target in ("", line["target"])]
