@@ -41,22 +41,23 @@ class Ceiling:
         self._bodies = _bodies(site)
         self._argv, self._environment, self.generator = _generator(tell)
 
-    def best(self, concurrencies: Sequence[int], seconds: float) -> tuple[int, dict[int, float]]:
+    def best(self, concurrencies: Sequence[int], seconds: int) -> tuple[int, dict[int, float]]:
         """The concurrency with the highest rate, and the rates of all."""
         rates = {number: self.round(number, seconds).rate for number in concurrencies}
         return max(rates, key=lambda number: rates[number]), rates
 
-    def round(self, connections: int, seconds: float) -> Sample:
+    def round(self, connections: int, seconds: int) -> Sample:
         """Loads OpenBao with so many connections. One certificate is one `issue` and one KV write."""
         meter = Meter(self._site.servers)
         settings = self._settings()
         log = self._site.directory / "ceiling.log"
-        argv = [*self._argv, str(connections), f"{seconds:g}", self._site.openbao.address]
+        argv = [*self._argv, str(connections), str(seconds), self._site.openbao.address]
         environment = {**os.environ, **self._environment, "ROTATOR_BENCH_SETTINGS": str(settings)}
         ended = run(_spelled(argv), log, environment, seconds + 60)
         last = ended.output.strip().rpartition("\n")[2]
         if ended.code != 0 or not last.startswith("{"):
-            raise Unavailable(Code.SERVER_MISSING, f"{self.generator} ended with {ended.code}", hint=f"see {log}")
+            words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            raise Unavailable(Code.SERVER_MISSING, f"{self.generator} ended with {ended.code}", hint=words[0])
         said = json.loads(last)
         if said["failed"]:
             text = f"{said['failed']} of {said['requests']} raw requests failed"

@@ -1,0 +1,71 @@
+"""The result as a table for people and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.comparison import OURS, PEER, RAW, Result
+from benchmarks.figures import Figure
+
+_PROCESSES = ("ours", "openbao", "consul", "generator", "bao agent")
+
+
+def show(result: Result, console: Console) -> None:
+    """Rates, ratios and CPU milliseconds for each certificate."""
+    size = result.plan.size
+    table = Table(title=f"{size.agents} agents due at once, {result.plan.repeats} rounds, storage {size.storage.value}")
+    table.add_column("")
+    for title in ("certs/s", "spread", "rotator is", *(f"{name} CPU ms" for name in _PROCESSES)):
+        table.add_column(title, justify="right")
+    for name in (OURS, RAW, PEER):
+        figure = result.figures[name]
+        ratio = "" if name == OURS else f"{result.ratio(name):.2f}x"
+        costs = [_cost(figure, process) for process in _PROCESSES]
+        mark = "" if figure.complete else " (not all)"
+        table.add_row(name + mark, f"{figure.rate:.0f}", f"{figure.spread:.0%}", ratio, *costs)
+    console.print(table)
+    sweep = ", ".join(f"{number}: {rate:.0f}/s" for number, rate in result.sweep.items())
+    console.print(f"raw calls by {result.generator} with {result.connections} connections ({sweep})", highlight=False)
+    console.print("; ".join(f"{name} {text}" for name, text in result.versions.items()), highlight=False)
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """Everything, each round included. Rates in certificates a second, CPU in seconds."""
+    plan, size = result.plan, result.plan.size
+    return {
+        "format": 1,
+        "settings": {
+            "agents": size.agents,
+            "workers": size.workers,
+            "storage": size.storage.value,
+            "vault_audit": size.vault_audit,
+            "repeats": plan.repeats,
+            "raw_seconds": plan.raw_seconds,
+            "peer_seconds": plan.peer_seconds,
+        },
+        "versions": dict(result.versions),
+        "ratios": {"rotator/raw": round(result.ratio(RAW), 3), "rotator/bao agent": round(result.ratio(PEER), 3)},
+        "raw": {"generator": result.generator, "connections": result.connections, "sweep": dict(result.sweep)},
+        "contenders": {name: _contender(figure) for name, figure in result.figures.items()},
+    }
+
+
+def _contender(figure: Figure) -> dict[str, Any]:
+    return {
+        "rate": round(figure.rate, 1),
+        "spread": round(figure.spread, 3),
+        "complete": figure.complete,
+        "cpu_ms_per_certificate": {name: round(figure.cpu_ms(name) or 0.0, 3) for name in figure.processes},
+        "rounds": [
+            {"certificates": one.certificates, "seconds": round(one.seconds, 3), "cpu": dict(one.cpu), "done": one.done}
+            for one in figure.samples
+        ],
+    }
+
+
+def _cost(figure: Figure, process: str) -> str:
+    cost = figure.cpu_ms(process)
+    return "" if cost is None else f"{cost:.2f}"
