@@ -143,6 +143,7 @@ def _budget(lines: Sequence[Line]) -> Iterator[str]:
     """I7, over restarts and instances. The worlds of these tests live for less than one attempt window."""
     attempts: dict[str, int] = defaultdict(int)
     for line in lines:
-        if line["event"] == "intended" or (line["event"] == "failed" and not line["version"]):
+        again = line["event"] == "failed" and (line["evidence"] or {}).get("action") == "issue"
+        if again or line["event"] == "intended":
             attempts[line["target"]] += 1
     yield from (f"{target} was tried {count} times" for target, count in attempts.items() if count > BUDGET)

@@ -12,7 +12,7 @@ AGENT, EDGE = "agent/billing/tls", "proxy/edge"
 
 
 def line(second: int, event: str, **fields: Any) -> Line:
-    usual = {"target": AGENT, "rotation_id": "", "version": 1, "reason": "due", "after": {}, "epoch": 1}
+    usual = {"target": AGENT, "rotation_id": "", "version": 1, "reason": "due", "after": {}, "evidence": {}, "epoch": 1}
     return {
         **usual,
         "at": f"2030-01-01T00:00:{second:02d}Z",
@@ -76,7 +76,7 @@ def test_an_honest_history_has_no_flaw() -> None:
         (document(30, 1, "d1", epoch=2), "went back from version 2"),
         (document(30, 3, "d3", epoch=2, instance="three")[:1], "never said what became of"),
         ([line(30, "retired", version=3, reason="adopted", epoch=2)], "without evidence"),
-        ([line(30, "failed", version=0, epoch=2, seq=number) for number in range(30)], "was tried 33 times"),
+        ([line(30, "failed", evidence={"action": "issue"}, seq=number) for number in range(30)], "was tried 33 times"),
     ],
 )
 def test_a_dishonest_history_is_found_out(forged: list[Line], words: str) -> None:
