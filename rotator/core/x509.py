@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
 from typing import TypeVar
 
 from cryptography import x509
@@ -28,6 +30,9 @@ SLOW_PEER = timedelta(seconds=30)
 # Life may fall short of the wanted TTL by this share (slow replies), and exceed it by this much (clock of the server).
 SHORTFALL = 0.1
 EXCESS = timedelta(seconds=60)
+
+# CA certificates that are remembered: every certificate of a fleet carries the same few.
+_CAS_KEPT = 64
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -64,7 +69,7 @@ class Wanted:
 
 def check(material: Material, wanted: Wanted) -> Identity:
     """Raises Rejected with every deviation named; otherwise says what the certificate is."""
-    leaf, chain = _load(material.certificate, "certificate"), [_load(pem, "chain") for pem in material.chain]
+    leaf, chain = _load(material.certificate, "certificate"), [_authority(pem) for pem in material.chain]
     if not chain:
         raise _rejected(["there is no issuing certificate"])
     found = [
@@ -81,7 +86,7 @@ def check(material: Material, wanted: Wanted) -> Identity:
 
 def identify(certificate: str, issuer: str) -> Identity:
     """The facts of a certificate without judging it. Rejected when either text is not a certificate."""
-    return _identity(_load(certificate, "certificate"), _load(issuer, "chain"))
+    return _identity(_load(certificate, "certificate"), _authority(issuer))
 
 
 def ready_for_slow_peers(identity: Identity, now: datetime) -> datetime | None:
@@ -95,7 +100,7 @@ def without_root(chain: Sequence[str]) -> tuple[str, ...]:
 
     The issuing CA itself always stays, even self-signed: without it, what is stored could not be checked again.
     """
-    return (*chain[:1], *(pem for pem in chain[1:] if not _self_signed(_load(pem, "chain"))))
+    return (*chain[:1], *(pem for pem in chain[1:] if not _self_signed(_authority(pem))))
 
 
 def split_chain(text: str) -> tuple[str, ...]:
@@ -114,6 +119,12 @@ def _load(pem: str, what: str) -> x509.Certificate:
         raise _rejected([f"the {what} is not a PEM certificate"]) from None
 
 
+@lru_cache(_CAS_KEPT)
+def _authority(pem: str) -> x509.Certificate:
+    """A certificate of a chain, read once: what a text says does not change. Refusals are not remembered."""
+    return _load(pem, "chain")
+
+
 def _identity(leaf: x509.Certificate, issuer: x509.Certificate) -> Identity:
     return Identity(
         serial=f"{leaf.serial_number:X}",
@@ -126,9 +137,9 @@ def _identity(leaf: x509.Certificate, issuer: x509.Certificate) -> Identity:
 
 def _chain(leaf: x509.Certificate, chain: Sequence[x509.Certificate], now: datetime) -> Iterator[str]:
     """Each certificate is signed by the next one, and every signer may sign and is valid."""
-    for child, signer in zip([leaf, *chain], chain, strict=False):
-        if not _signed_by(child, signer):
-            yield "a signature of the chain does not verify"
+    links = [_signed_by(leaf, chain[0]), *(_link(child, signer) for child, signer in pairwise(chain))]
+    for _ in range(links.count(False)):
+        yield "a signature of the chain does not verify"
     for signer in chain:
         constraints = _extension(signer, x509.BasicConstraints)
         if constraints is None or not constraints.ca:
@@ -147,8 +158,15 @@ def _signed_by(child: x509.Certificate, signer: x509.Certificate) -> bool:
     return True
 
 
+@lru_cache(_CAS_KEPT)
+def _link(child: x509.Certificate, signer: x509.Certificate) -> bool:
+    """`_signed_by` between two CA certificates, computed once: a signature that verifies does so for ever. Validity
+    in time is judged each time anew."""
+    return _signed_by(child, signer)
+
+
 def _self_signed(certificate: x509.Certificate) -> bool:
-    return certificate.issuer == certificate.subject and _signed_by(certificate, certificate)
+    return certificate.issuer == certificate.subject and _link(certificate, certificate)
 
 
 def _names(leaf: x509.Certificate, settings: CertificateSettings) -> Iterator[str]:
