@@ -9,6 +9,7 @@ from typing import Any
 from rotator.dev import fleet
 from rotator.dev.caller import Answer, agent_identity, call
 from rotator.dev.world import World
+from rotator.provision.endpoints import vault_admin
 
 
 def answer(world: World, agent: str, path: str, method: str = "GET") -> Answer:
@@ -27,3 +28,14 @@ def grant(world: World, agent: str, path: str) -> None:
 def audited(world: World, event: str, target: str = "") -> list[dict[str, Any]]:
     """The audit lines of one event so far."""
     return [line for line in world.audit_lines() if line["event"] == event and target in ("", line["target"])]
+
+
+def end_service_tokens(world: World) -> int:
+    """Revokes every token of the service's identity from outside; how many there were."""
+    admin = vault_admin(world.settings().vault, world.openbao.root_token)
+    policy, ended = world.handouts["service"].vault_policy, 0
+    for accessor in admin.listing("auth/token/accessors"):
+        if policy in admin.write("auth/token/lookup-accessor", {"accessor": accessor})["policies"]:
+            admin.write("auth/token/revoke-accessor", {"accessor": accessor})
+            ended += 1
+    return ended
