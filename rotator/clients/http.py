@@ -59,9 +59,7 @@ class HttpReply:
 class HttpClient:
     """Thread-safe. Connects with the first call of each thread; a connection ends with its thread or with `close`."""
 
-    def __init__(
-        self, address: str, tls: TlsContextSettings, timeout: timedelta, service: Peer, clock: Clock
-    ) -> None:
+    def __init__(self, address: str, tls: TlsContextSettings, timeout: timedelta, service: Peer, clock: Clock) -> None:
         """address: `https://host[:port][/base]`; http only for loopback, else Denied (CONFIG_INVALID).
 
         timeout: of a whole call, from connect to last byte. clock: its monotonic time measures the deadline.
@@ -152,18 +150,21 @@ class HttpClient:
         return HttpReply(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
 
     def _answer(
-        self, connection: http.client.HTTPConnection, request: tuple[str, str, Mapping[str, str], bytes | None]
+        self, connection: Any, request: tuple[str, str, Mapping[str, str], bytes | None]
     ) -> http.client.HTTPResponse:
         """Sends, and reads the head of the reply. A server may answer (413) and hang up while we still send."""
         method, path, headers, body = request
         sent = False
         try:
             try:
+                connection.sock.hold()
                 connection.request(method, self._where.base + path, body=body, headers=dict(headers))
+                connection.sock.flush()
                 sent = True
             except _HUNG_UP as error:
                 return self._early(connection, error)
-            return connection.getresponse()
+            response: http.client.HTTPResponse = connection.getresponse()
+            return response
         except _HUNG_UP as error:
             raise _StaleError(sent) from error
 

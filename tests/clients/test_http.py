@@ -96,6 +96,19 @@ def test_calls_of_one_thread_share_a_connection(serve: Callable[..., ScriptedSer
     assert server.connections == 1
 
 
+def test_head_and_body_leave_in_one_piece(serve: Callable[..., ScriptedServer]) -> None:
+    """In two pieces each call costs two TLS records and wakes the server twice."""
+    pieces: list[bytes] = []
+
+    def read_once(connection: socket.socket) -> None:
+        pieces.append(connection.recv(65536))
+        connection.sendall(reply("200 OK", b"ok"))
+
+    server = serve(read_once)
+    client(server.address).request("POST", "/a", {}, b'{"a":1}')
+    assert [piece.endswith(b'\r\n\r\n{"a":1}') for piece in pieces] == [True]
+
+
 def test_a_connection_closed_while_idle_is_replaced_before_it_is_used(serve: Callable[..., ScriptedServer]) -> None:
     """Servers end idle connections all the time: that is no failure, even for a call that must not be sent twice."""
     server = serve(kept(1))
