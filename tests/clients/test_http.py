@@ -100,13 +100,16 @@ def test_head_and_body_leave_in_one_piece(serve: Callable[..., ScriptedServer]) 
     """In two pieces each call costs two TLS records and wakes the server twice."""
     pieces: list[bytes] = []
 
-    def read_once(connection: socket.socket) -> None:
-        pieces.append(connection.recv(65536))
-        connection.sendall(reply("200 OK", b"ok"))
+    def read_once_each(connection: socket.socket) -> None:
+        while piece := connection.recv(65536):
+            pieces.append(piece)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
-    server = serve(read_once)
-    client(server.address).request("POST", "/a", {}, b'{"a":1}')
-    assert [piece.endswith(b'\r\n\r\n{"a":1}') for piece in pieces] == [True]
+    http = client(serve(read_once_each).address)
+    # Several, because the kernel may join what arrives before the server looks.
+    for _ in range(20):
+        http.request("POST", "/a", {}, b'{"a":1}')
+    assert [piece for piece in pieces if not piece.endswith(b'\r\n\r\n{"a":1}')] == []
 
 
 def test_a_connection_closed_while_idle_is_replaced_before_it_is_used(serve: Callable[..., ScriptedServer]) -> None:
