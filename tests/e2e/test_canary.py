@@ -30,8 +30,8 @@ pytestmark = pytest.mark.servers
 OPTIONS = Options(size=Size(agents=3), environment={"ROTATOR_SERVICE__LOG_LEVEL": "debug"})
 AGENT = "billing"
 MISPLACED = "wrong-line-0123456789abcdef0123456789"
-# Material is delivered or handed out there, which is what these folders are for, and the servers' data are theirs.
-MEANT = ("secrets", "agents", "edge", "openbao", "consul")
+# Meant to hold secrets: what is handed out to log in with, what the servers keep, and the delivered keys.
+MEANT, DELIVERED = ("secrets", "openbao", "consul"), "private_key.pem"
 Story = tuple[Mapping[str, bytes], Mapping[str, bytes]]
 
 
@@ -71,7 +71,13 @@ def test_the_search_has_seen_what_it_should(world: World, story: Story) -> None:
     ):
         assert any(name.startswith(start) for name in places), start
     assert any(b"validate" in content for name, content in places.items() if name.startswith("cmdline"))
-    for file in ("logs/service.log", "logs/follow-edge.log", "logs/envoy.log", "state/audit.jsonl"):
+    for file in (
+        "logs/service.log",
+        "logs/follow-edge.log",
+        "logs/envoy.log",
+        "state/audit.jsonl",
+        "openbao/server.log",
+    ):
         assert places[file], file
     assert audited(world, "config_refused")
     assert b"E2" in places["logs/service.log"]
@@ -180,6 +186,9 @@ def _consul(world: World) -> dict[str, bytes]:
 
 def _files(world: World) -> dict[str, bytes]:
     """Everything below the world's directory but what is meant to hold secrets; of the servers, their logs."""
-    files = [path for path in world.directory.rglob("*") if path.is_file()]
-    kept = [path for path in files if path.relative_to(world.directory).parts[0] not in MEANT or path.suffix == ".log"]
-    return {str(path.relative_to(world.directory)): path.read_bytes() for path in kept}
+    files = {str(path.relative_to(world.directory)): path for path in world.directory.rglob("*") if path.is_file()}
+    return {
+        name: path.read_bytes()
+        for name, path in files.items()
+        if path.name != DELIVERED and (name.partition("/")[0] not in MEANT or path.suffix == ".log")
+    }
