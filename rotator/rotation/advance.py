@@ -1,13 +1,16 @@
 """Walks many credentials along the street together: one audit write and one Consul transaction per step of a wave.
 
-Vault calls of a wave run in a small thread pool; nothing else is concurrent. A wave ends when every credential in it
-must wait; the number of rounds is bounded, because a damaged fold of the state must not mint versions for ever.
+Vault calls run in a small thread pool; nothing else is concurrent. Two waves are under way at a time: while Vault
+answers one, the other is written down and published, so that neither side waits for the other. A wave ends when every
+credential in it must wait; the number of rounds is bounded, because a damaged fold of the state must not mint versions
+for ever.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,6 +26,9 @@ from rotator.rotation.perform import Performer, Step
 
 # intend, issue, verify, publish, retire, and one more look.
 ROUNDS = 6
+# Waves under way at a time. More would only leave more intents open when leadership is lost.
+LANES = 2
+Happened = Mapping[CredentialId, Sequence[CredentialEvent]]
 # A proxy's certificate is published with its document, which every cycle looks at anyway. Due at once, one that waits
 # for another certificate of its proxy would make cycles follow each other without a pause.
 DOCUMENT_PASS = timedelta(seconds=5)
@@ -76,15 +82,17 @@ class Advance:
         `published`. Records that somebody else changed are left in `lost` for the cycle to load again.
         """
         happened: list[Event] = []
-        for wave in _slices(targets, self._crew.wave):
-            left: Sequence[CredentialId] = wave
-            for _ in range(ROUNDS):
-                steps = self._steps(left)
-                if not steps:
-                    break
-                events = self._round(steps, fence)
-                happened.extend(event for listed in events.values() for event in listed)
-                left = [target for target in events if target not in self.lost]
+        lanes: deque[Generator[None, None, None]] = deque()
+        try:
+            for wave in _slices(targets, self._crew.wave):
+                _go_on(lanes, self._wave(wave, fence, happened))
+                while len(lanes) >= LANES:
+                    _go_on(lanes, lanes.popleft())
+            while lanes:
+                _go_on(lanes, lanes.popleft())
+        finally:
+            for lane in lanes:
+                lane.close()
         return tuple(happened)
 
     def agents_at_rest(self) -> Mapping[Owner, Sequence[tuple[Spec, Record]]]:
@@ -126,18 +134,29 @@ class Advance:
                 found.append(Step(spec, record, decision))
         return found
 
-    def _round(self, steps: Sequence[Step], fence: Fence) -> Mapping[CredentialId, Sequence[CredentialEvent]]:
+    def _wave(self, wave: Sequence[CredentialId], fence: Fence, happened: list[Event]) -> Generator[None, None, None]:
+        """Yields while Vault works for this wave, so that another one can go on."""
+        left = wave
+        for _ in range(ROUNDS):
+            steps = self._steps(left)
+            if not steps:
+                break
+            events = yield from self._round(steps, fence)
+            happened.extend(event for listed in events.values() for event in listed)
+            left = [target for target in events if target not in self.lost]
+
+    def _round(self, steps: Sequence[Step], fence: Fence) -> Generator[None, None, Happened]:
         """Each credential does its one action; then one write for all of them."""
         self._still_leading(fence)
         events: dict[CredentialId, Sequence[CredentialEvent]] = {}
         events.update(self._intend([step for step in steps if step.do.action is Action.INTEND]))
         acting = (Action.ISSUE, Action.VERIFY, Action.RETIRE)
-        events.update(self._act([step for step in steps if step.do.action in acting], fence))
+        events.update((yield from self._act([step for step in steps if step.do.action in acting], fence)))
         events.update(self._publish([step for step in steps if step.do.action is Action.PUBLISH], fence))
         self.write(events, fence)
         return events
 
-    def _intend(self, steps: Sequence[Step]) -> Mapping[CredentialId, Sequence[CredentialEvent]]:
+    def _intend(self, steps: Sequence[Step]) -> Happened:
         events: dict[CredentialId, Sequence[CredentialEvent]] = {}
         for step in steps:
             self._crew.failpoint.reach("K0", str(step.spec.id))
@@ -147,10 +166,17 @@ class Advance:
             events[step.spec.id] = intended
         return events
 
-    def _act(self, steps: Sequence[Step], fence: Fence) -> Mapping[CredentialId, Sequence[CredentialEvent]]:
-        """In the pool: only here do several Vault calls run at once."""
-        results = self._crew.pool.map(lambda step: self._act_one(step, fence), steps)
-        return {step.spec.id: events for step, events in zip(steps, results, strict=True)}
+    def _act(self, steps: Sequence[Step], fence: Fence) -> Generator[None, None, Happened]:
+        """In the pool: only here do several Vault calls run at once. None of them outlives this generator, or a later
+        cycle could act on the same credential beside it."""
+        if not steps:
+            return {}
+        calls = [self._crew.pool.submit(self._act_one, step, fence) for step in steps]
+        try:
+            yield
+            return {step.spec.id: call.result() for step, call in zip(steps, calls, strict=True)}
+        finally:
+            wait([call for call in calls if not call.cancel()])
 
     def _act_one(self, step: Step, fence: Fence) -> Sequence[CredentialEvent]:
         point = "K1" if step.do.action is Action.ISSUE else "K9" if step.do.action is Action.RETIRE else "K5V"
@@ -163,7 +189,7 @@ class Advance:
         self._crew.failpoint.reach("K12" if step.do.action is Action.RETIRE else "K5W", str(step.spec.id))
         return events
 
-    def _publish(self, steps: Sequence[Step], fence: Fence) -> Mapping[CredentialId, Sequence[CredentialEvent]]:
+    def _publish(self, steps: Sequence[Step], fence: Fence) -> Happened:
         """Agents' facts, many agents in one transaction. Proxies are published by document."""
         ready = [step for step in steps if step.spec.id.owner.kind is OwnerKind.AGENT]
         if not ready:
@@ -200,6 +226,15 @@ def wake_at(spec: Spec, record: Record, now: datetime) -> datetime:
         return decision.until
     by_document = decision.action is Action.PUBLISH and spec.id.owner.kind is OwnerKind.PROXY
     return now + DOCUMENT_PASS if by_document else now
+
+
+def _go_on(lanes: deque[Generator[None, None, None]], lane: Generator[None, None, None]) -> None:
+    """Runs a wave until Vault works for it again, and keeps it if it has not ended."""
+    try:
+        next(lane)
+    except StopIteration:
+        return
+    lanes.append(lane)
 
 
 def _slices(targets: Sequence[CredentialId], size: int) -> Iterator[Sequence[CredentialId]]:

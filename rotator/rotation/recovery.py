@@ -13,7 +13,7 @@ from datetime import datetime
 from rotator.core.errors import Denied, Rejected
 from rotator.core.events import Abandoned, Event, FleetEvent, FleetEventName
 from rotator.core.identity import CredentialId
-from rotator.core.model import Record
+from rotator.core.model import ATTEMPTS_KEPT, Record, rotation_id
 from rotator.core.reasons import Cause, Reason
 from rotator.ports import Stored
 from rotator.records.open_intents import OpenIntent
@@ -36,26 +36,22 @@ def outcomes(
 def _credential_outcome(intent: OpenIntent, stored: Mapping[CredentialId, Stored], now: datetime) -> Event | None:
     """Abandoned when the record never knew the intent: Vault is touched only after the record is written.
 
-    A record that has passed this version knew the intent, or another instance used the number meanwhile. Where it names
-    neither any more (retired, given up), nothing is said: the outcome may stand in that instance's chain.
+    A record that has passed this version knew the intent, or another instance used the number meanwhile. What it knew
+    is not closed here: it is in flight, or its outcome stands in that other instance's chain.
     """
     target = CredentialId.parse(intent.target)
     known = stored.get(target)
-    if known is not None and known.record.last_version >= intent.version:
-        marks = _marks(known.record, intent.version)
-        if not marks or intent.rotation_id in marks:
-            return None
+    if known is not None and known.record.last_version >= intent.version and _knew(known.record, intent):
+        return None
     cause = Cause(Reason.RECOVERED, "the process ended after the intent was audited and before it was recorded")
     return Abandoned(now, target, cause, intent.rotation_id, intent.version)
 
 
-def _marks(record: Record, version: int) -> frozenset[str]:
-    """The rotation that the record knows under this version number: one, or none any more."""
-    facts = [record.current, *(old.facts for old in record.retiring)]
-    found = {known.rotation_id for known in facts if known is not None and known.version == version}
-    if record.pending is not None and record.pending.version == version:
-        found.add(record.pending.rotation_id)
-    return frozenset(found)
+def _knew(record: Record, intent: OpenIntent) -> bool:
+    """Whether this very intent was recorded. Its mark is made of its version and of its time, which counts as an
+    attempt; once more attempts have been made than a record keeps, it is taken for known."""
+    made = (rotation_id(record.id, intent.version, at) for at in record.attempts)
+    return len(record.attempts) >= ATTEMPTS_KEPT or intent.rotation_id in made
 
 
 def _document_outcome(intent: OpenIntent, shelf: Shelf, now: datetime) -> Event:

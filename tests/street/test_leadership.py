@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from rotator.core.errors import Code, Unavailable
 from rotator.core.events import Event, event_name
 from rotator.core.reasons import Reason
@@ -133,10 +135,23 @@ def test_an_intent_that_never_reached_its_record_is_abandoned_by_its_own_instanc
     assert names.index("abandoned") < names.index("intended")
 
 
-def test_it_is_abandoned_too_when_another_instance_used_the_number(street: Street) -> None:
-    """While the first one was dead, the second one made that very version: the record names another rotation."""
+def rotate_and_retire(street: Street, instance: Instance) -> None:
+    """Afterwards the record names version 1 no more."""
+    street.clock.advance(TTL * 2 / 3)
+    instance.settle()
+    street.adopt()
+    street.clock.advance(timedelta(seconds=31))
+    instance.settle()
+    assert (street.version(), street.record().retiring) == (2, ())
+
+
+@pytest.mark.parametrize("long_ago", [False, True])
+def test_it_is_abandoned_too_when_another_instance_used_the_number(street: Street, long_ago: bool) -> None:
+    """While the first one was dead, the second one made that very version, which may be retired by now."""
     two = street.start("two")
     two.settle()
+    if long_ago:
+        rotate_and_retire(street, two)
     two.cycle.resign()
     one = street.start("one", left=(OpenIntent(str(BILLING), 1, "m" * 32, seq=7),))
     one.settle()
@@ -150,6 +165,7 @@ def test_an_intent_that_another_instance_finished_is_left_to_it(street: Street) 
     two = street.start("two")
     two.settle()
     mark = street.record().current.rotation_id
+    rotate_and_retire(street, two)
     two.cycle.resign()
     one = street.start("one", left=(OpenIntent(str(BILLING), 1, mark, seq=7),))
     one.settle()
