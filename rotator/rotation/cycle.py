@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
-from rotator.core.errors import Code, Fault, LeadershipLost
+from rotator.core.errors import Code, Fault, LeadershipLost, Unavailable
 from rotator.core.events import Event, FleetEvent, FleetEventName
 from rotator.core.reasons import Cause, Reason
 from rotator.ports import Clock, Fence, Lock, Secrets
@@ -41,13 +42,16 @@ class _Run:
     events: list[Event] = field(default_factory=list)
     faults: list[tuple[str, Fault]] = field(default_factory=list)
 
-    def part(self, name: str, act: Callable[[], tuple[Event, ...] | None]) -> None:
+    def part(self, name: str, act: Callable[[], tuple[Event, ...] | None]) -> Fault | None:
+        """The fault that stopped this part, None when it went through."""
         try:
             self.events.extend(act() or ())
         except LeadershipLost:
             raise
         except Fault as fault:
             self.faults.append((name, fault))
+            return fault
+        return None
 
 
 class Cycle:
@@ -118,8 +122,15 @@ class Cycle:
             run.part("walk", reign.walk)
             run.part("facts", reign.repair_facts)
             run.part("trust", self._refresh_trust)
-            run.part("documents", lambda: reign.publish_documents(self._trust))
+            self._publish_documents(run, reign)
         run.part("reload", reign.reload_lost)
+
+    def _publish_documents(self, run: _Run, reign: Reign) -> None:
+        """Each proxy is a part of its own: a damaged key of one must not keep the others from their certificates."""
+        for proxy in reign.realm.fleet.proxies:
+            fault = run.part(f"proxy/{proxy.name}", partial(reign.publish_document, proxy, self._trust))
+            if isinstance(fault, Unavailable):
+                return  # the next one would wait for Consul just as long
 
     def _lead(self, run: _Run) -> Reign | None:
         """The reign of the fence that holds now; a new one after a take-over, which reconciles before it plans."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rotator.core.errors import Code, Conflict, Denied, Fault, LeadershipLost
+from rotator.core.errors import Code, Conflict, Denied, Fault, LeadershipLost, Rejected
 from rotator.core.events import Event, FleetEvent, FleetEventName, Requested
 from rotator.core.fleet import Proxy
 from rotator.core.identity import CredentialId
@@ -63,7 +63,7 @@ class Inbox:
             answered, events = act(reign, request, now)
         except LeadershipLost:
             raise
-        except Denied as fault:
+        except (Denied, Rejected) as fault:  # Rejected: it names something damaged, which must not block the others
             cause = _cause(request, Reason.OPERATOR)
             refused = FleetEvent(now, FleetEventName.REQUEST_REFUSED, "service", cause, error=str(fault))
             reign.realm.tools.audit.append([refused])

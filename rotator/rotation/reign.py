@@ -123,13 +123,6 @@ class Reign:
             self._schedule(now_turn)
             self.touch(later)
 
-    def publish_documents(self, trust: tuple[str, ...]) -> tuple[Event, ...]:
-        """Brings every proxy's document up to date and closes the intents of its certificates."""
-        happened: list[Event] = []
-        for proxy in self.realm.fleet.proxies:
-            happened.extend(self._publish_document(proxy, trust))
-        return tuple(happened)
-
     def reload_lost(self) -> None:
         """Loads again what somebody else changed, so that the next decision knows it."""
         if not self.advance.lost:
@@ -149,7 +142,8 @@ class Reign:
         known = ((spec, facts_to_publish(self.memory.get(spec.id).record)) for spec in proxy.credentials)
         return {spec.id.name: (spec, facts) for spec, facts in known if facts is not None}
 
-    def _publish_document(self, proxy: Proxy, trust: tuple[str, ...]) -> tuple[Event, ...]:
+    def publish_document(self, proxy: Proxy, trust: tuple[str, ...]) -> tuple[Event, ...]:
+        """Brings the document of one proxy up to date and closes the intents of its certificates."""
         targets = [spec.id for spec in proxy.credentials]
         if not self.publication.reconcile(proxy, trust, self.certificates(proxy), self.fence):
             return ()

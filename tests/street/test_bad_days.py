@@ -15,7 +15,7 @@ from rotator.core.secret import Secret
 from tests.fakes.consul import When
 from tests.fakes.vault import Operation, Spoil
 
-from .world import ALL, BILLING, EDGE_TLS, TTL, Instance, Street, fleet, outcomes, proxy, spec_of_edge
+from .world import ALL, BILLING, EDGE_TLS, TTL, Instance, Street, fleet, other_proxy, outcomes, proxy, spec_of_edge
 
 SECOND = timedelta(seconds=1)
 
@@ -256,6 +256,20 @@ def test_an_empty_answer_about_the_ca_keeps_the_known_one(street: Street) -> Non
     assert [name for name, _ in report.faults] == ["trust"]
     assert one.cycle.trust == known
     assert street.pointer() == 1
+
+
+def test_a_damaged_key_of_one_proxy_does_not_stop_the_others() -> None:
+    """Each proxy is published for itself: somebody's hand in one must not let the certificates of all others expire."""
+    second = other_proxy()
+    wanted = fleet()
+    street = Street(replace(wanted, proxies=(*wanted.proxies, second)))
+    street.consul.put(street.layout.hold("edge"), b"not JSON")
+    one = street.start()
+    report = one.run()
+    assert street.pointer() == 0
+    assert street.pointer(second.name) == 1
+    assert [name for name, _ in report.faults] == ["proxy/edge"]
+    street.close()
 
 
 def test_a_document_whose_reply_and_read_back_are_lost(street: Street) -> None:

@@ -220,6 +220,17 @@ def test_rollback_to_a_version_that_never_was_is_refused(street: Street) -> None
     assert street.pointer() == 1
 
 
+def test_a_damaged_version_does_not_block_the_inbox(street: Street) -> None:
+    """Rolling back to it is refused, and the request behind it is answered."""
+    one = settled(street)
+    street.consul.put(street.layout.version("edge", 1), b"not JSON")
+    asked = street.ask(RequestKind.ROLLBACK, "proxy/edge", to_version=1)
+    behind = street.ask(RequestKind.SUSPEND, "all")
+    one.run()
+    assert street.answer(asked).state is RequestState.REFUSED
+    assert street.answer(behind).state is RequestState.SUCCEEDED
+
+
 def test_a_rollback_whose_answer_could_not_be_stored_is_made_once(street: Street) -> None:
     """Published, then the process died before the request was closed: the next look finds its own work."""
     one = settled(street)

@@ -176,8 +176,8 @@ class Street:
         config = self.shelf.document("edge", pointer.version).content["config"]
         return str(config["access"][0]["scopes"][0]["path"])
 
-    def pointer(self) -> int:
-        pointer, _ = self.shelf.pointer("edge")
+    def pointer(self, proxy: str = "edge") -> int:
+        pointer, _ = self.shelf.pointer(proxy)
         return pointer.version if pointer else 0
 
     def adopt(self, target: CredentialId = BILLING, node: str = "n1") -> None:
@@ -206,6 +206,11 @@ def spec_of_edge(name: str) -> Spec:
     """One of several certificates of the proxy."""
     made = spec(OwnerKind.PROXY, "edge", TTL)
     return replace(made, id=CredentialId(made.id.owner, name), kv_path=f"proxies/edge/{name}")
+
+
+def other_proxy() -> Proxy:
+    """Published after the first one."""
+    return replace(proxy(spec(OwnerKind.PROXY, "west", TTL)), name="west")
 
 
 def with_policy(wanted: Fleet, **changes: Any) -> Fleet:
