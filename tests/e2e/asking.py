@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import urllib.error
+import urllib.request
 from typing import Any
 
 from rotator.dev import fleet
@@ -39,3 +42,13 @@ def end_service_tokens(world: World) -> int:
             admin.write("auth/token/revoke-accessor", {"accessor": accessor})
             ended += 1
     return ended
+
+
+def ready(world: World) -> tuple[int, dict[str, Any]]:
+    """(status, answer) of /readyz."""
+    question = urllib.request.Request(f"{world.http}/readyz", headers={"Accept": "application/json"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(question, timeout=5) as reply:  # noqa: S310 - loopback
+            return int(reply.status), json.load(reply)
+    except urllib.error.HTTPError as refused:
+        return refused.code, json.load(refused)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +30,11 @@ class Said:
         return found
 
 
-def rotator(world: World, *arguments: str) -> Said:
-    """`rotator ARGUMENTS --config` of this world, by the operator `ops`."""
-    environment = {"PATH": os.environ["PATH"], "ROTATOR_CONFIG": str(world.config), "ROTATOR_ACTOR": "ops"}
+def rotator(world: World, *arguments: str, environment: Mapping[str, str] | None = None) -> Said:
+    """`rotator ARGUMENTS` with this world's configuration, by the operator `ops`. `environment`: more variables."""
+    own = {"PATH": os.environ["PATH"], "ROTATOR_CONFIG": str(world.config), "ROTATOR_ACTOR": "ops"}
     argv = [sys.executable, "-m", "rotator", *arguments]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, env=environment, check=False)
+    done = subprocess.run(
+        argv, capture_output=True, text=True, timeout=SECONDS, env={**own, **(environment or {})}, check=False
+    )
     return Said(done.returncode, done.stdout, done.stderr)
