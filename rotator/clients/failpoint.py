@@ -6,6 +6,7 @@ For example `kill:K4:agent/billing/*` dies the first time that K4 is reached for
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
@@ -88,5 +89,9 @@ def parse(text: str) -> FailpointOrder:
 
 def _signal_self(number: int) -> None:
     """To this very thread: a signal to the process is taken by any thread, and this one would run on a little, past the
-    point and into the effect that it stands before."""
-    signal.pthread_kill(threading.get_ident(), number)
+    point and into the effect that it stands before. What Python handles goes to the process: only its main thread does
+    that, and a signal to another thread does not wake it."""
+    if callable(signal.getsignal(number)):
+        os.kill(os.getpid(), number)
+    else:
+        signal.pthread_kill(threading.get_ident(), number)
