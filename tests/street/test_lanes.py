@@ -30,24 +30,30 @@ def test_a_wave_that_cannot_be_written_leaves_no_vault_call_behind_and_every_cer
     """A call that outlived its cycle could meet the next try of the same credential."""
     street = Street(fleet(agents=NAMES), wave=2)
     one = street.start()
-    away = threading.Event()
-    issue, calls = street.secrets.issue_certificate, list[int]()
+    away, refused = threading.Event(), threading.Event()
+    issue, begun, ended = street.secrets.issue_certificate, list[int](), list[int]()
 
     def issue_and_lose_consul(request: object) -> object:
+        begun.append(1)
         away.set()
-        calls.append(1)
-        return issue(request)  # type: ignore[arg-type]
+        # Vault answers a moment after the cycle has met the fault.
+        refused.wait(5)
+        threading.Event().wait(0.02)
+        material = issue(request)  # type: ignore[arg-type]
+        ended.append(1)
+        return material
 
     def fails(operation: str, moment: When) -> None:
         if away.is_set() and moment is When.BEFORE:
+            refused.set()
             raise Unavailable(Code.CONSUL_UNREACHABLE, "Consul did not answer")
 
     street.secrets.issue_certificate = issue_and_lose_consul  # type: ignore[assignment, method-assign]
     street.meet(fails)
     one.run()
-    after_the_cycle = len(calls)
+    left_behind = len(begun) - len(ended)
     street.pool.submit(lambda: None).result(10)
-    assert len(calls) == after_the_cycle
+    assert (left_behind, len(begun)) == (0, len(ended))
     street.secrets.issue_certificate = issue  # type: ignore[method-assign]
     street.meet(lambda operation, moment: away.clear())
     away.clear()
