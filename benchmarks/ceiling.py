@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -40,11 +41,19 @@ class Ceiling:
         self._site = site
         self._bodies = _bodies(site)
         self._argv, self._environment, self.generator = _generator(tell)
+        self._rates: dict[int, list[float]] = {}
 
-    def best(self, concurrencies: Sequence[int], seconds: int) -> tuple[int, dict[int, float]]:
-        """The concurrency with the highest rate, and the rates of all."""
-        rates = {number: self.round(number, seconds).rate for number in concurrencies}
-        return max(rates, key=lambda number: rates[number]), rates
+    @property
+    def sweep(self) -> dict[int, float]:
+        """Median rate by number of connections."""
+        return {number: statistics.median(rates) for number, rates in self._rates.items()}
+
+    def best(self, concurrencies: Sequence[int], seconds: int) -> Sample:
+        """The fastest of the given numbers of connections, this time: a ceiling is the best that anybody can get."""
+        samples = {number: self.round(number, seconds) for number in concurrencies}
+        for number, sample in samples.items():
+            self._rates.setdefault(number, []).append(sample.rate)
+        return max(samples.values(), key=lambda sample: sample.rate)
 
     def round(self, connections: int, seconds: int) -> Sample:
         """Loads OpenBao with so many connections. One certificate is one `issue` and one KV write."""

@@ -35,13 +35,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """figures: OURS, RAW and PEER. sweep: raw rate by concurrency; connections: the one that was taken."""
+    """figures: OURS, RAW and PEER. sweep: median raw rate by number of connections. load: of the machine before."""
 
     plan: Plan
     figures: Mapping[str, Figure]
     sweep: Mapping[int, float]
-    connections: int
     generator: str
+    load: float
     versions: Mapping[str, str]
 
     def ratio(self, other: str) -> float:
@@ -49,29 +49,31 @@ class Result:
         rate = self.figures[other].rate
         return self.figures[OURS].rate / rate if rate else 0.0
 
+    def bound(self, other: str) -> float:
+        """What `ratio` would be if CPU alone decided: another's CPU for a certificate over ours, all processes."""
+        return self.figures[other].total_cpu_ms / self.figures[OURS].total_cpu_ms
+
 
 def compare(plan: Plan, directory: Path, tell: Tell) -> Result:
     """Starts servers in `directory`, measures, ends them. Raises Fault."""
+    load = os.getloadavg()[0]
     tell("starting OpenBao and Consul")
     with Site(directory, plan.size) as site:
         with Service(site) as service:
             tell(f"the service enrols {plan.size.agents} agents")
             service.enrol()
             ceiling = Ceiling(site, tell)
-            tell("looking for the best concurrency of the raw calls")
-            connections, sweep = ceiling.best(plan.concurrencies, plan.raw_seconds)
-            samples = _rounds(plan, tell, _contenders(plan, site, service, ceiling, connections))
+            tell(f"measuring, {plan.repeats} rounds")
+            samples = _rounds(plan, tell, _contenders(plan, site, service, ceiling))
         versions = _versions()
     figures = {name: Figure(name, listed) for name, listed in samples.items()}
-    return Result(plan, figures, sweep, connections, ceiling.generator, versions)
+    return Result(plan, figures, ceiling.sweep, ceiling.generator, load, versions)
 
 
-def _contenders(
-    plan: Plan, site: Site, service: Service, ceiling: Ceiling, connections: int
-) -> Mapping[str, Callable[[], Sample]]:
+def _contenders(plan: Plan, site: Site, service: Service, ceiling: Ceiling) -> Mapping[str, Callable[[], Sample]]:
     return {
         OURS: service.round,
-        RAW: lambda: ceiling.round(connections, plan.raw_seconds),
+        RAW: lambda: ceiling.best(plan.concurrencies, plan.raw_seconds),
         PEER: lambda: template_agent.render(site, plan.peer_seconds),
     }
 

@@ -45,6 +45,11 @@ class Figure:
         return statistics.median(found) if found else None
 
     @property
+    def total_cpu_ms(self) -> float:
+        """Median CPU milliseconds of all processes together for each certificate."""
+        return statistics.median(1000 * sum(one.cpu.values()) / one.certificates for one in self.samples)
+
+    @property
     def processes(self) -> list[str]:
         return list(dict.fromkeys(name for sample in self.samples for name in sample.cpu))
 

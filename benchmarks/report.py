@@ -28,7 +28,9 @@ def show(result: Result, console: Console) -> None:
         table.add_row(name + mark, f"{figure.rate:.0f}", f"{figure.spread:.0%}", ratio, *costs)
     console.print(table)
     sweep = ", ".join(f"{number}: {rate:.0f}/s" for number, rate in result.sweep.items())
-    console.print(f"raw calls by {result.generator} with {result.connections} connections ({sweep})", highlight=False)
+    console.print(f"raw calls by {result.generator}, median by connections: {sweep}", highlight=False)
+    bounds = f"{result.bound(RAW):.2f}x of the raw calls and {result.bound(PEER):.2f}x of bao agent"
+    console.print(f"if CPU alone decided, rotator would be {bounds}; load before: {result.load:.1f}", highlight=False)
     console.print("; ".join(f"{name} {text}" for name, text in result.versions.items()), highlight=False)
 
 
@@ -48,7 +50,9 @@ def as_json(result: Result) -> dict[str, Any]:
         },
         "versions": dict(result.versions),
         "ratios": {"rotator/raw": round(result.ratio(RAW), 3), "rotator/bao agent": round(result.ratio(PEER), 3)},
-        "raw": {"generator": result.generator, "connections": result.connections, "sweep": dict(result.sweep)},
+        "cpu_bounds": {"rotator/raw": round(result.bound(RAW), 3), "rotator/bao agent": round(result.bound(PEER), 3)},
+        "load_before": result.load,
+        "raw": {"generator": result.generator, "sweep": {str(number): rate for number, rate in result.sweep.items()}},
         "contenders": {name: _contender(figure) for name, figure in result.figures.items()},
     }
 
@@ -58,6 +62,7 @@ def _contender(figure: Figure) -> dict[str, Any]:
         "rate": round(figure.rate, 1),
         "spread": round(figure.spread, 3),
         "complete": figure.complete,
+        "total_cpu_ms_per_certificate": round(figure.total_cpu_ms, 3),
         "cpu_ms_per_certificate": {name: round(figure.cpu_ms(name) or 0.0, 3) for name in figure.processes},
         "rounds": [
             {"certificates": one.certificates, "seconds": round(one.seconds, 3), "cpu": dict(one.cpu), "done": one.done}
