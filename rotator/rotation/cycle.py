@@ -86,7 +86,7 @@ class Cycle:
     def change_realm(self, realm: Realm) -> None:
         """A new configuration: the same leadership goes on with it from the next cycle."""
         self._realm = realm
-        self._reign = None
+        self._end_reign()
 
     def run(self) -> Report:
         """Never raises Fault: what went wrong stands in the report, and the next cycle looks again."""
@@ -107,7 +107,7 @@ class Cycle:
 
     def resign(self) -> None:
         """Orderly stop: the lock goes before the session, so that the next instance need not wait."""
-        self._reign = None
+        self._end_reign()
         self._lock.release()
 
     @property
@@ -167,6 +167,7 @@ class Cycle:
                 self._realm.tools.audit.set_epoch(fence.epoch)
                 self._tell(run, FleetEventName.LEADERSHIP_GAINED, f"epoch {fence.epoch}")
                 self._told = fence
+            self._end_reign()
             reign = Reign(self._realm, fence)
             self._close_what_was_left(run, reign)
             self._reign = reign
@@ -178,7 +179,7 @@ class Cycle:
         return self._reign
 
     def _close_what_was_left(self, run: _Run, reign: Reign) -> None:
-        """Once per process, before anything new is intended: every intent gets its outcome (invariant 5)."""
+        """Before anything new is intended: every intent gets its outcome (invariant 5)."""
         if not self._left:
             return
         events = recovery.outcomes(self._left, reign.memory.stored, reign.realm.shelf, self._clock.now())
@@ -189,11 +190,17 @@ class Cycle:
 
     def _forget(self, run: _Run, why: str) -> None:
         """All work hangs on the leadership and goes with it."""
-        self._reign = None
+        self._end_reign()
         try:
             self._tell(run, FleetEventName.LEADERSHIP_LOST, why)
         except Fault as fault:
             run.faults.append(("audit", fault))
+
+    def _end_reign(self) -> None:
+        """What it leaves without an outcome is settled by the next one."""
+        if self._reign is not None:
+            self._left += self._reign.publication.doubtful()
+        self._reign = None
 
     def _tell(self, run: _Run, name: FleetEventName, text: str) -> None:
         event = FleetEvent(self._clock.now(), name, "service", Cause(Reason.NO_LOCK, text))

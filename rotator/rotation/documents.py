@@ -22,6 +22,7 @@ from rotator.ports import Audit, Clock, Failpoint, Fence
 from rotator.publish import document as documents
 from rotator.publish.document import Document
 from rotator.publish.versions import Pointer
+from rotator.records.open_intents import OpenIntent
 from rotator.rotation.shelf import Held, Hold, Issue, Shelf
 
 Certificates = Mapping[str, tuple[Spec, Facts]]
@@ -60,6 +61,14 @@ class Publication:
         self._composed: dict[str, tuple[object, Document]] = {}
         # Audited intents of which it is not known whether Consul took them.
         self._doubtful: dict[str, Issue] = {}
+
+    def doubtful(self) -> tuple[OpenIntent, ...]:
+        """What nobody knows the outcome of yet; it must outlive this leadership."""
+        listed = self._doubtful.items()
+        return tuple(
+            OpenIntent(f"proxy/{proxy}", issue.version, "", issue.document.digest, document=True)
+            for proxy, issue in listed
+        )
 
     def known(self, proxy: str) -> Published | None:
         return self._known.get(proxy)

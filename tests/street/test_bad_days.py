@@ -272,23 +272,30 @@ def test_a_damaged_key_of_one_proxy_does_not_stop_the_others() -> None:
     street.close()
 
 
-def test_a_document_whose_reply_and_read_back_are_lost(street: Street) -> None:
-    """The intent stays open until Consul answers, and then gets the outcome that is true."""
+@pytest.mark.parametrize("leadership", ["kept", "lost", "configuration"])
+def test_a_document_whose_reply_and_read_back_are_lost(street: Street, leadership: str) -> None:
+    """The intent stays open until Consul answers, and then gets the outcome that is true, whoever leads by then."""
     one = street.start()
     lost = Unavailable(Code.CONSUL_UNREACHABLE, "Consul did not answer")
-    state = {"armed": True, "blind": 0}
+    state = {"armed": True, "blind": False}
 
     def fails(operation: str, moment: When) -> None:
         if state["blind"] and moment is When.BEFORE:
             raise lost
         placed = street.layout.proxy_current("edge") in street.consul.entries
         if state["armed"] and operation == "commit" and moment is When.AFTER and placed:
-            state.update(armed=False, blind=1)
+            state.update(armed=False, blind=True)
             raise lost
 
     street.meet(fails)
     one.run()
-    state["blind"] = 0
+    state["blind"] = False
+    if leadership == "lost":
+        street.depose(one)
+        one.lock.renew()
+        one.run()
+    if leadership == "configuration":
+        one.cycle.change_realm(one.realm(street.fleet))
     pass_seconds(street, one)
     assert_as_without_faults(street, one)
     ends = [event for event in one.audit.events if isinstance(event, FleetEvent) and "document" in event.name.value]
