@@ -1,6 +1,7 @@
 """kill -9, SIGTERM and SIGSTOP at every failpoint of the real service over real OpenBao and Consul (reliability 3.3).
 
-`make test` runs a handful with a restart; ROTATOR_CRASH=full (`make crash`) all points with restart and take-over.
+`make test` runs a handful with a restart; ROTATOR_CRASH=full (`make crash`) all points with restart and take-over, some
+with SIGTERM and SIGSTOP: about five minutes on two cores. ROTATOR_CRASH_ONLY=K4.2-freeze runs what contains that text.
 """
 
 from __future__ import annotations

@@ -213,16 +213,6 @@ def other_proxy() -> Proxy:
     return replace(proxy(spec(OwnerKind.PROXY, "west", TTL)), name="west")
 
 
-def with_policy(wanted: Fleet, **changes: Any) -> Fleet:
-    """The same fleet with another policy for every agent."""
-
-    def bent(one: Spec) -> Spec:
-        return replace(one, policy=replace(one.policy, **changes))
-
-    agents = tuple(replace(one, credentials=tuple(bent(each) for each in one.credentials)) for one in wanted.agents)
-    return replace(wanted, agents=agents)
-
-
 def outcomes(instances: Iterable[Instance]) -> dict[str, list[str]]:
     """Rotation id -> its different outcomes, over all audits; the same one told twice is a replay, not a second one."""
     found: dict[str, list[str]] = {}
