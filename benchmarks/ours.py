@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from benchmarks import adoption
 from benchmarks.figures import Sample
 from benchmarks.processes import Meter
 from benchmarks.site import Site
@@ -25,6 +26,7 @@ from rotator.rotation.view import View, new_request
 
 SECONDS = 600.0
 _PUBLISHED = b'"event":"published"'
+_RETIRED = b'"event":"retired"'
 _OPEN = (RequestState.QUEUED, RequestState.RUNNING)
 
 
@@ -52,17 +54,20 @@ class Service:
 
     def enrol(self) -> None:
         """Waits until every agent and the proxy have their first certificate; that round is not counted."""
-        self._await_published(0, self._site.size.agents + 1)
+        self._await_lines(_PUBLISHED, 0, self._site.size.agents + 1)
 
     def round(self) -> Sample:
-        """Rotates every agent."""
+        """Rotates every agent; then, uncounted, all of them adopt it and the old versions are retired, so that each
+        round begins with the same records."""
         offset = self._site.audit_file.stat().st_size
         meter = Meter({"ours": self.pid, **self._site.servers})
         request_id = self._ask()
-        self._await_published(offset, self._site.size.agents)
+        self._await_lines(_PUBLISHED, offset, self._site.size.agents)
         cpu = meter.read()
         self._await_answer(request_id)
         intended, published = _moments(self._site.audit_file, offset)
+        adoption.report_all(self._site)
+        self._await_lines(_RETIRED, offset, self._site.size.agents)
         return Sample(len(published), (max(published) - min(intended)).total_seconds(), cpu)
 
     def _ask(self) -> str:
@@ -73,16 +78,16 @@ class Service:
         self._view.ask(asked)
         return request_id
 
-    def _await_published(self, offset: int, number: int) -> None:
+    def _await_lines(self, kind: bytes, offset: int, number: int) -> None:
         deadline, seen, at = time.monotonic() + SECONDS, 0, offset
         while seen < number:
             if not self._child.alive or time.monotonic() > deadline:
-                text = f"the service published {seen} of {number} certificates"
+                text = f"{seen} of {number} lines with {kind.decode()} are in the service's audit"
                 raise Unavailable(Code.REQUEST_TIMED_OUT, text, hint=f"see {self._child.log}")
             time.sleep(0.05)
             fresh = _read_from(self._site.audit_file, at)
             whole = fresh[: fresh.rfind(b"\n") + 1]
-            seen, at = seen + whole.count(_PUBLISHED), at + len(whole)
+            seen, at = seen + whole.count(kind), at + len(whole)
 
     def _await_answer(self, request_id: str) -> None:
         """The next round must not meet a request that is still open."""

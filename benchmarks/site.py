@@ -133,6 +133,7 @@ tls = {{ ca_file = {_text(self.consul.ca_file)} }}
 [inventory]
 folder = "inventory.d"
 [policies.default]
+overlap = "1s"
 attempts = {{ budget = 64, reserve = 1 }}
 [proxies.edge]
 kind = "envoy"
