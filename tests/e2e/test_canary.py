@@ -135,7 +135,7 @@ def _break_and_mend(world: World, answers: dict[str, bytes]) -> None:
     _web(world, answers)
     world.openbao.unseal()
     count = len(audited(world, "published", f"agent/{AGENT}/tls"))
-    world.await_("recovery", lambda: len(audited(world, "published", f"agent/{AGENT}/tls")) > count, 40)
+    world.await_("recovery", lambda: len(audited(world, "published", f"agent/{AGENT}/tls")) > count, 60)
 
 
 def _web(world: World, answers: dict[str, bytes]) -> None:
