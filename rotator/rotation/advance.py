@@ -28,7 +28,7 @@ from rotator.rotation.perform import Performer, Step
 ROUNDS = 6
 # Waves under way at a time. More would only leave more intents open when leadership is lost.
 LANES = 2
-Happened = Mapping[CredentialId, Sequence[CredentialEvent]]
+Happened = Mapping[CredentialId, Sequence[Event]]
 # A proxy's certificate is published with its document, which every cycle looks at anyway. Due at once, one that waits
 # for another certificate of its proxy would make cycles follow each other without a pause.
 DOCUMENT_PASS = timedelta(seconds=5)
@@ -111,7 +111,7 @@ class Advance:
         self.write(events, fence)
         return tuple(event for listed in events.values() for event in listed)
 
-    def write(self, events: Mapping[CredentialId, Sequence[CredentialEvent]], fence: Fence) -> None:
+    def write(self, events: Happened, fence: Fence) -> None:
         """Audit, then records, for many credentials; remembers what is stored now."""
         steps = [(self._memory.get(target), tuple(listed)) for target, listed in events.items() if listed]
         if not steps:
@@ -148,7 +148,7 @@ class Advance:
     def _round(self, steps: Sequence[Step], fence: Fence) -> Generator[None, None, Happened]:
         """Each credential does its one action; then one write for all of them."""
         self._still_leading(fence)
-        events: dict[CredentialId, Sequence[CredentialEvent]] = {}
+        events: dict[CredentialId, Sequence[Event]] = {}
         events.update(self._intend([step for step in steps if step.do.action is Action.INTEND]))
         acting = (Action.ISSUE, Action.VERIFY, Action.RETIRE)
         events.update((yield from self._act([step for step in steps if step.do.action in acting], fence)))
@@ -157,7 +157,7 @@ class Advance:
         return events
 
     def _intend(self, steps: Sequence[Step]) -> Happened:
-        events: dict[CredentialId, Sequence[CredentialEvent]] = {}
+        events: dict[CredentialId, Sequence[Event]] = {}
         for step in steps:
             self._crew.failpoint.reach("K0", str(step.spec.id))
             intended = self._crew.performer.intend(step, self._memory.enrolled)
@@ -178,7 +178,7 @@ class Advance:
         finally:
             wait([call for call in calls if not call.cancel()])
 
-    def _act_one(self, step: Step, fence: Fence) -> Sequence[CredentialEvent]:
+    def _act_one(self, step: Step, fence: Fence) -> Sequence[Event]:
         point = "K1" if step.do.action is Action.ISSUE else "K9" if step.do.action is Action.RETIRE else "K5V"
         self._crew.failpoint.reach(point, str(step.spec.id))
         self._still_leading(fence)

@@ -43,7 +43,7 @@ class Performer:
         mark = rotation_id(step.spec.id, version, now)
         return (events.Intended(now, step.spec.id, step.do.cause, version, mark, phase),)
 
-    def act(self, step: Step, read_back: bool) -> tuple[events.CredentialEvent, ...]:
+    def act(self, step: Step, read_back: bool) -> tuple[events.Event, ...]:
         """Issue, verify or retire. `read_back`: an earlier try of this rotation may have got through."""
         try:
             return self._acts[step.do.action](step, read_back)
@@ -72,16 +72,27 @@ class Performer:
     def published(self, step: Step, facts: Facts) -> events.Published:
         return events.Published(self._clock.now(), step.spec.id, step.do.cause, facts, step.record.current)
 
-    def _issue(self, step: Step, read_back: bool) -> tuple[events.CredentialEvent, ...]:
+    def _issue(self, step: Step, read_back: bool) -> tuple[events.Event, ...]:
         pending = _pending(step)
         current = step.record.current
         stored_version = current.kv_version if current else 0
         result = self._kinds[step.spec.kind].issue(step.spec, pending, stored_version, read_back)
         now = self._clock.now()
         issued = events.Issued(now, step.spec.id, step.do.cause, result.facts, result.adopted)
-        if not result.verified:
-            return (issued,)
-        return (issued, events.Verified(now, step.spec.id, step.do.cause, result.facts))
+        told: list[events.Event] = []
+        if read_back and not result.adopted and _may_have_left_one(step.record):
+            told.append(self._orphan(step, pending))
+        told.append(issued)
+        if result.verified:
+            told.append(events.Verified(now, step.spec.id, step.do.cause, result.facts))
+        return tuple(told)
+
+    def _orphan(self, step: Step, pending: Pending) -> events.FleetEvent:
+        """What an interrupted try may have left in Vault: harmless, nobody holds its key, and listed all the same."""
+        text = "an earlier try of this rotation may have issued material that was never stored; it runs out by itself"
+        evidence = (("rotation_id", pending.rotation_id), ("version", str(pending.version)))
+        cause = Cause(Reason.RECOVERED, text, evidence)
+        return events.FleetEvent(self._clock.now(), events.FleetEventName.ORPHAN_FOUND, str(step.spec.id), cause)
 
     def _verify(self, step: Step, read_back: bool) -> tuple[events.CredentialEvent, ...]:
         facts = _facts(step)
@@ -104,3 +115,13 @@ def _facts(step: Step) -> Facts:
     if step.do.facts is None:
         raise AssertionError(f"the core asked to {step.do.action.value} without naming the version")
     return step.do.facts
+
+
+# After these, Vault may have issued although nothing was stored: the reply was lost, or the write came second.
+_EFFECT_UNKNOWN = frozenset({Code.VAULT_UNREACHABLE, Code.VAULT_REPLY_MALFORMED, Code.VAULT_ERROR, Code.KV_CONFLICT})
+
+
+def _may_have_left_one(record: Record) -> bool:
+    """Whether the try before may have got as far as a certificate; without a failure the process died in it."""
+    failure = record.failure
+    return failure is None or (failure.action is Action.ISSUE and failure.code in _EFFECT_UNKNOWN)

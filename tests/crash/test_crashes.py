@@ -70,6 +70,8 @@ def test_recovery_without_help(stories: Mapping[int, Future[Told]], number: int)
         assert crash.published <= 1, "consumers were told of a version that was not verified"
     assert_end(site, case, ending)
     assert_history(site, case, crash)
+    if site.issued() > CERTIFICATES:
+        assert history.load(site.audits()).named("orphan_found"), "a certificate that nobody holds is not listed"
     assert_no_secret(site)
 
 

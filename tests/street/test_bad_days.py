@@ -68,6 +68,8 @@ def test_a_lost_reply_of_vault(street: Street, operation: Operation) -> None:
     assert [street.kv_versions(target) for target in ALL] == [(1,)] * 3
     adopted = [event.adopted for event in one.events("issued")]
     assert adopted == [operation is Operation.WRITE] * 3
+    # What was issued and never stored is listed; what was stored and found again is no orphan.
+    assert len(one.events("orphan_found")) == (3 if operation is Operation.ISSUE else 0)
 
 
 @pytest.mark.parametrize("when", list(When))
