@@ -30,6 +30,14 @@ _STEPS = (Intended, Issued, Verified)
 log = structlog.get_logger("rotator")
 
 
+# What a status means, so that /readyz names what the runbook explains.
+_IN_THE_RUNBOOK = {
+    (Check.VAULT, "500"): Code.VAULT_ERROR.value,
+    (Check.VAULT, "503"): Code.VAULT_SEALED.value,
+    (Check.CONSUL, "500"): Code.CONSUL_ERROR.value,
+}
+
+
 class Pulse:
     """What the last real call to each dependency said; fed by the clients from any thread."""
 
@@ -41,7 +49,7 @@ class Pulse:
     def called(self, check: Check, code: str) -> None:
         """`code`: an HTTP status or an error code. A refusal by a rule of ours is still an answer."""
         answered = code.isdigit() and int(code) < 500
-        self.tell(check, "" if answered else code)
+        self.tell(check, "" if answered else _IN_THE_RUNBOOK.get((check, code), code))
 
     def tell(self, check: Check, code: str) -> None:
         """`code` empty: it works."""

@@ -57,7 +57,7 @@ def test_a_sealed_vault_is_waited_for(world: World) -> None:
     finally:
         world.openbao.unseal()
     assert (status, body["status"]) == (503, "not ready")
-    assert [(why["check"], why["code"]) for why in body["reasons"]] == [("vault", "503")]
+    assert [(why["check"], why["code"]) for why in body["reasons"]] == [("vault", "E2002")]
     count = len(audited(world, "published"))
     world.await_("readiness", lambda: ready(world)[0] == 200, 15)
     world.await_("the next rotation", lambda: len(audited(world, "published")) > count, 30)
