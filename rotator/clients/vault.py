@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import hvac
 from cryptography import x509
 
 from rotator.clients.http import HttpClient, Peer
 from rotator.clients.vault_adapter import OnCall, VaultRefusedError, VaultTransport, hvac_client
+from rotator.clients.vault_calls import VaultCalls, shaped
 from rotator.clients.vault_errors import (
     VaultReply,
     is_absent,
     issue_refusal,
-    malformed,
     nothing_mounted,
     refusal,
     write_refusal,
@@ -27,7 +27,6 @@ from rotator.core.errors import Code, Fault
 from rotator.core.secret import Secret
 from rotator.ports import CertificateMaterial, CertificateRequest, Clock, KvState, KvVersion
 
-_Found = TypeVar("_Found")
 # Below the folder of agents, where the service's own policy reaches; nothing is ever stored there.
 _PROBE = "agents/rotator/readiness"
 
@@ -50,6 +49,7 @@ class VaultSecrets:
         self._options, self._clock = options, clock
         self._transport = VaultTransport(http, options.namespace, clock, on_call)
         self._login = VaultLogin(self._transport, options.auth, clock)
+        self.calls = VaultCalls(self._transport, self._login)  # for the engines that have a file of their own
         self._hvac = {
             name: hvac_client(self._transport, self._login.token, name, idempotent)
             for name, idempotent in (("issue", False), ("kv_read", True), ("kv_state", True), ("kv_write", False))
@@ -64,7 +64,7 @@ class VaultSecrets:
             body = self._asked(path, lambda: _issue(self._hvac["issue"], request))
         except VaultRefusedError as refused:
             raise self._why_not_issued(refused.reply, request.mount, path, wanted_until) from None
-        return _shaped(path, lambda: _material(body["data"]))
+        return shaped(path, lambda: _material(body["data"]))
 
     def kv_read(self, mount: str, path: str, version: int | None = None) -> KvVersion | None:
         kv = self._hvac["kv_read"].secrets.kv.v2
@@ -72,7 +72,7 @@ class VaultSecrets:
             f"{mount}/data/{path}",
             lambda: kv.read_secret_version(path, version, mount_point=mount, raise_on_deleted_version=True),
         )
-        return None if body is None else _shaped(f"{mount}/data/{path}", lambda: _version(body["data"]))
+        return None if body is None else shaped(f"{mount}/data/{path}", lambda: _version(body["data"]))
 
     def kv_state(self, mount: str, path: str) -> KvState | None:
         kv = self._hvac["kv_state"].secrets.kv.v2
@@ -80,7 +80,7 @@ class VaultSecrets:
         return (
             None
             if body is None
-            else _shaped(f"{mount}/metadata/{path}", lambda: _state(body["data"], self._clock.now()))
+            else shaped(f"{mount}/metadata/{path}", lambda: _state(body["data"], self._clock.now()))
         )
 
     def kv_write(self, mount: str, path: str, fields: Mapping[str, Secret], cas: int) -> int:
@@ -91,7 +91,7 @@ class VaultSecrets:
             body = self._asked(place, lambda: kv.create_or_update_secret(path, revealed, cas=cas, mount_point=mount))
         except VaultRefusedError as refused:
             raise write_refusal(refused.reply, place) from None
-        return _shaped(place, lambda: int(body["data"]["version"]))
+        return shaped(place, lambda: int(body["data"]["version"]))
 
     def kv_destroy(self, mount: str, path: str, versions: Sequence[int]) -> None:
         kv = self._hvac["kv_destroy"].secrets.kv.v2
@@ -108,7 +108,7 @@ class VaultSecrets:
         if not reply.ok or reply.body is None:
             raise refusal(reply, path)
         body = reply.body
-        return _shaped(path, lambda: _chain(body["data"]))
+        return shaped(path, lambda: _chain(body["data"]))
 
     def ready(self) -> None:
         """Raises the Fault that a rotation would meet now: reachability, login, rights, or the life of the CA.
@@ -183,7 +183,7 @@ class VaultSecrets:
     def _ca_ends(self, mount: str) -> datetime:
         chain = self.ca_chain(mount)
         path = f"{mount}/issuer/default/json"
-        return _shaped(path, lambda: x509.load_pem_x509_certificate(chain[0].encode()).not_valid_after_utc)
+        return shaped(path, lambda: x509.load_pem_x509_certificate(chain[0].encode()).not_valid_after_utc)
 
     def _capabilities(self, paths: Sequence[str]) -> Mapping[str, frozenset[str]]:
         path = "sys/capabilities-self"
@@ -199,7 +199,7 @@ class VaultSecrets:
             body = self._asked(path, ask)
         except VaultRefusedError as refused:
             raise refusal(refused.reply, path) from None
-        return _shaped(path, lambda: {one: frozenset(body["data"][one]) for one in paths})
+        return shaped(path, lambda: {one: frozenset(body["data"][one]) for one in paths})
 
 
 def _issue(client: hvac.Client, request: CertificateRequest) -> Mapping[str, Any]:
@@ -248,11 +248,3 @@ def _pem(text: Any) -> str:
     if not isinstance(text, str) or "-----BEGIN " not in text:
         raise ValueError
     return text
-
-
-def _shaped(path: str, parse: Callable[[], _Found]) -> _Found:
-    """Takes a reply apart. One that lacks what it must have is Unavailable, and nothing of it is shown."""
-    try:
-        return parse()
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        raise malformed(path) from None

@@ -40,7 +40,7 @@ class VaultTransport:
         self._on_call = on_call
         self._skew: timedelta | None = None
 
-    def send(
+    def send(  # noqa: PLR0913 - one request as it goes out, all of it by name at its callers
         self,
         operation: str,
         method: str,
@@ -48,14 +48,19 @@ class VaultTransport:
         body: Mapping[str, Any] | None = None,
         token: Secret | None = None,
         idempotent: bool = False,
+        *,
+        wrap_ttl: str = "",
     ) -> VaultReply:
         """path: below /v1/, quoted where needed. operation: the word under which the call is counted.
+        wrap_ttl: asks for a wrapped reply of this life.
 
         Raises what `HttpClient.request` raises, and Unavailable for a success that is no JSON object.
         """
         headers = dict(self._headers)
         if token is not None:
             headers["X-Vault-Token"] = token.reveal()
+        if wrap_ttl:
+            headers["X-Vault-Wrap-TTL"] = wrap_ttl
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json"

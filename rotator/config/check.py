@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from rotator.config import access, lifetimes
 from rotator.config.fields import text_of
 from rotator.config.inventory import Inventory
+from rotator.config.kinds import choice
 from rotator.config.problems import Place, Problem
 from rotator.config.schema import AuthModel, MainModel, PolicyModel, TlsModel
 from rotator.config.settings import VaultAuthMethod
@@ -50,8 +51,8 @@ def main(model: MainModel, place: Place, *, token: bool) -> Iterator[Problem]:
         yield place(("service", "state_dir"), "an absolute path is wanted", "for example /var/lib/rotator")
 
 
-def entries(inventory: Inventory, tick: timedelta) -> Iterator[Problem]:
-    """The whole inventory. tick: of the scheduler, which bounds the shortest life."""
+def entries(inventory: Inventory, tick: timedelta, model: MainModel | None = None) -> Iterator[Problem]:
+    """The whole inventory. tick: of the scheduler, which bounds the shortest life. model: what credentials refer to."""
     for name, policy in inventory.policies.items():
         yield from _policy(inventory, ("policies", name), policy)
     for section, owners in (("agents", inventory.agents), ("proxies", inventory.proxies)):
@@ -61,6 +62,8 @@ def entries(inventory: Inventory, tick: timedelta) -> Iterator[Problem]:
                 yield inventory.problem((section, name, "credentials"), text, f"[{section}.{name}.credentials.tls]")
             for key, one in owner.credentials.items():
                 yield from lifetimes.credential(inventory, (section, name), key, one, tick)
+                for path, text, hint in choice.problems(one, section == "proxies", model):
+                    yield inventory.problem((section, name, "credentials", key, *path), text, hint)
     yield from lifetimes.proxies(inventory)
     yield from access.check(inventory)
 

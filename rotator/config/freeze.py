@@ -11,6 +11,8 @@ from pathlib import Path
 from rotator.config import lifetimes
 from rotator.config.fields import host_port
 from rotator.config.inventory import Inventory
+from rotator.config.kinds import choice
+from rotator.config.kinds.choice import Around
 from rotator.config.schema import (
     AgentModel,
     AuthModel,
@@ -34,9 +36,10 @@ from rotator.config.settings import (
     VaultSettings,
 )
 from rotator.core.fleet import Agent, Fleet, Listener, PathMatch, Proxy, Scope, Upstream
-from rotator.core.identity import CredentialId, Owner, OwnerKind, spiffe_id
+from rotator.core.identity import CredentialId, Owner, OwnerKind
+from rotator.core.kind_settings import DatabaseSettings, KindSettings
 from rotator.core.secret import Secret
-from rotator.core.spec import CertificateSettings, Policy, Spec
+from rotator.core.spec import Policy, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ def _agent(name: str, model: AgentModel, main: MainModel, entries: Inventory) ->
     )
     labels = tuple(sorted(model.labels.items()))
     specs = tuple(
-        _spec(CredentialId(owner, key), one, main, policy(main, entries, one), labels)
+        _spec(one, Around(CredentialId(owner, key), main, model.scopes), policy(main, entries, one), labels)
         for key, one in sorted(model.credentials.items())
     )
     return Agent(name, model.owner, scopes, specs)
@@ -137,7 +140,7 @@ def _proxy(name: str, model: ProxyModel, main: MainModel, entries: Inventory) ->
         host, port = host_port(one.address)
         upstreams.append(Upstream(key, one.prefix, host, port))
     specs = tuple(
-        _spec(CredentialId(owner, key), one, main, policy(main, entries, one), labels)
+        _spec(one, Around(CredentialId(owner, key), main), policy(main, entries, one), labels)
         for key, one in sorted(model.credentials.items())
     )
     return Proxy(
@@ -163,44 +166,35 @@ def _fitted(proxy: Proxy, model: ProxyModel, rest: timedelta) -> Proxy:
     )
 
 
-def _spec(
-    target: CredentialId, model: CredentialModel, main: MainModel, chosen: Policy, labels: tuple[tuple[str, str], ...]
-) -> Spec:
-    of_proxy = target.owner.kind is OwnerKind.PROXY
-    default_role = main.vault.proxy_role if of_proxy else main.vault.agent_role
-    certificate = CertificateSettings(
-        mount=main.vault.pki_mount,
-        role=model.role or default_role,
-        common_name=target.owner.name,
-        uri_sans=(spiffe_id(main.trust_domain, target.owner),),
-        dns_sans=tuple(sorted(model.dns_sans)),
-        ip_sans=tuple(sorted(model.ip_sans)),
-        server=of_proxy,
-        client=True,
-    )
+def _spec(model: CredentialModel, around: Around, chosen: Policy, labels: tuple[tuple[str, str], ...]) -> Spec:
+    wanted = choice.settings(model, around)
+    if isinstance(wanted, DatabaseSettings) and wanted.overlaps:
+        chosen = replace(chosen, spacing=model.ttl / 2)
     return Spec(
-        id=target,
+        id=around.target,
         kind=model.kind,
         ttl=model.ttl,
-        kv_mount=main.vault.kv_mount,
-        kv_path=kv_path(target),
-        settings=certificate,
+        kv_mount=around.main.vault.kv_mount,
+        kv_path=kv_path(around.target),
+        settings=wanted,
         policy=chosen,
-        digest=_digest(model, certificate),
+        digest=_digest(model, wanted),
         labels=labels,
     )
 
 
+_PLURAL = {OwnerKind.AGENT: "agents", OwnerKind.PROXY: "proxies", OwnerKind.SIGNER: "signers"}
+
+
 def kv_path(target: CredentialId) -> str:
-    """`agents/<agent>/<credential>` or `proxies/<proxy>/<credential>`, below the KV mount."""
-    plural = "agents" if target.owner.kind is OwnerKind.AGENT else "proxies"
-    return f"{plural}/{target.owner.name}/{target.name}"
+    """`agents/<agent>/<credential>`, `proxies/<proxy>/<credential>` or `signers/…`, below the KV mount."""
+    return f"{_PLURAL[target.owner.kind]}/{target.owner.name}/{target.name}"
 
 
-def _digest(model: CredentialModel, certificate: CertificateSettings) -> str:
+def _digest(model: CredentialModel, settings: KindSettings) -> str:
     """Changes exactly when an issued credential would be outdated."""
-    wanted = {"kind": model.kind, "ttl": model.ttl.total_seconds(), "settings": asdict(certificate)}
-    return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+    wanted = {"kind": model.kind, "ttl": model.ttl.total_seconds(), "settings": asdict(settings)}
+    return hashlib.sha256(json.dumps(wanted, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def tls(model: TlsModel) -> TlsSettings:

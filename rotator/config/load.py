@@ -86,7 +86,7 @@ def _checked(
     """
     told = {tuple(problem.path.split(".")[:2]) for problem in problems}
     tick = timedelta(0) if main is None or ("service", "tick") in told else main.service.tick
-    problems += check.entries(inventory, tick)
+    problems += check.entries(inventory, tick, main)
     if main is None:
         return ()
     problems += (one for one in check.main(main, place, token=tokens.vault is not None) if _fresh(one, told))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from pydantic.config import JsonDict
@@ -21,6 +21,11 @@ from rotator.config.fields import (
     Span,
     WindowModel,
 )
+from rotator.config.kinds.api_key import ApiKeyModel
+from rotator.config.kinds.approle import AppRoleModel
+from rotator.config.kinds.database import DatabaseModel, DatabaseServerModel
+from rotator.config.kinds.jwt import JwtModel, TokensModel
+from rotator.config.kinds.oauth2 import AuthorizationServerModel, OAuth2Model
 from rotator.config.settings import VaultAuthMethod
 from rotator.core.fleet import PathMatch, Permission, ProxyKind
 
@@ -58,6 +63,9 @@ class VaultModel(Model):
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     kv_mount: str = "kv"
     pki_mount: str = "pki_int"
+    transit_mount: str = "transit"
+    database_mount: str = "database"
+    agents_mount: str = "agents"
     agent_role: Name = "rotator-agent"
     proxy_role: Name = "rotator-proxy"
     auth: AuthModel = AuthModel()
@@ -115,14 +123,24 @@ class PolicyModel(Model):
 
 
 class CredentialModel(Model):
-    """The SPIFFE ID and the common name follow from the owner; `dns_sans` and `ip_sans` are for proxies."""
+    """Of a certificate, the SPIFFE ID and the common name follow from the owner; `dns_sans` and `ip_sans` are for
+    proxies; `local_key` keeps the key out of Vault's PKI. Other kinds have a table of their own name; `settings` and
+    `overlaps` are for kinds that other packages bring."""
 
-    kind: Literal["certificate"] = "certificate"
+    kind: str = "certificate"
     ttl: Span
     policy: Name = "default"
     dns_sans: tuple[str, ...] = ()
     ip_sans: tuple[str, ...] = ()
     role: Name | None = None
+    local_key: bool = False
+    api_key: ApiKeyModel | None = None
+    approle: AppRoleModel | None = None
+    database: DatabaseModel | None = None
+    jwt: JwtModel | None = None
+    oauth2: OAuth2Model | None = None
+    settings: dict[str, Any] | None = None
+    overlaps: bool = True
 
 
 class ScopeModel(Model):
@@ -172,6 +190,9 @@ class MainModel(Model):
     vault: VaultModel = VaultModel()
     consul: ConsulModel = ConsulModel()
     inventory: InventoryModel = InventoryModel()
+    tokens: TokensModel = TokensModel()
+    databases: dict[Name, DatabaseServerModel] = Field(default_factory=dict)
+    authorization_servers: dict[Name, AuthorizationServerModel] = Field(default_factory=dict)
 
 
 class WholeModel(MainModel):

@@ -62,6 +62,9 @@ class VaultSettings:
     workers: int = 8
     kv_mount: str = "kv"
     pki_mount: str = "pki_int"
+    transit_mount: str = "transit"
+    database_mount: str = "database"
+    agents_mount: str = "agents"
     agent_role: str = "rotator-agent"
     proxy_role: str = "rotator-proxy"
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import assert_never
 
 from rotator.core import events
-from rotator.core.model import ATTEMPTS_KEPT, Action, Facts, Failure, Pending, Record, Request, Retiring, Stage
+from rotator.core.model import ATTEMPTS_KEPT, Action, Denial, Facts, Failure, Pending, Record, Request, Retiring, Stage
 from rotator.core.retry import failures_so_far, held_action, last_failure
 
 
@@ -15,7 +15,7 @@ def apply(record: Record, event: events.CredentialEvent) -> Record:
     """The record after the event. Applying the same event twice gives the same record (a lost reply is replayed)."""
     match event:
         case events.Requested():
-            return _requested(record, event.request)
+            return _requested(record, event)
         case events.Intended():
             return _intended(record, event)
         case events.Issued():
@@ -36,14 +36,32 @@ def apply(record: Record, event: events.CredentialEvent) -> Record:
             assert_never(event)
 
 
-def _requested(record: Record, request: Request) -> Record:
-    """A later request replaces a waiting one, but never takes the urgency out of a report of compromise."""
+def _requested(record: Record, event: events.Requested) -> Record:
+    """A later request replaces a waiting one, but never takes the urgency out of a report of compromise.
+
+    A report of compromise denies every version that is out there, before anything new exists.
+    """
+    request = event.request
     started = record.pending is not None and record.pending.cause.request == request.id
     finished = record.last_cause is not None and record.last_cause.request == request.id
     waiting = record.request
     if started or finished or (waiting is not None and waiting.compromise and not request.compromise):
         return record
-    return replace(record, request=request)
+    denied = _denied(record, request, event.at) if request.compromise else record.denied
+    return replace(record, request=request, denied=denied)
+
+
+def _denied(record: Record, request: Request, at: datetime) -> tuple[Denial, ...]:
+    """What was denied and has not run out, and every version that consumers may hold."""
+    known = tuple(one for one in record.denied if one.facts.not_after > at)
+    out_there = (
+        record.current,
+        record.pending.facts if record.pending else None,
+        *(old.facts for old in record.retiring),
+    )
+    have = {one.facts.version for one in known}
+    new = (Denial(facts, at, request.id) for facts in out_there if facts and facts.version not in have)
+    return (*known, *(one for one in new if one.facts.not_after > at))
 
 
 def _intended(record: Record, event: events.Intended) -> Record:

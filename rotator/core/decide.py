@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rotator.core import due, windows
-from rotator.core.model import ATTEMPTS_KEPT, Action, Facts, Pending, Record, Retiring, Stage
+from rotator.core.model import ATTEMPTS_KEPT, Action, Denial, Facts, Pending, Record, Retiring, Stage
 from rotator.core.reasons import ActorKind, Cause, Reason
 from rotator.core.retry import last_failure
 from rotator.core.spec import Spec
@@ -84,6 +84,7 @@ def _start(spec: Spec, record: Record, now: datetime) -> Decision:
         return _not_due(spec, record, now)
     held = _suspended(spec, record, cause, now) or _backoff(record, Action.INTEND, now)
     reserve = cause.reason is Reason.COMPROMISE or _urgent(spec, record, now)
+    held = held or _spacing(spec, record, cause, now)
     held = held or _budget(spec, record, reserve, now) or _window(spec, record, cause, now)
     return held or Do(Action.INTEND, cause)
 
@@ -102,8 +103,9 @@ def _not_due(spec: Spec, record: Record, now: datetime) -> Wait:
 
 
 def _suspended(spec: Spec, record: Record, cause: Cause, now: datetime) -> Wait | None:
+    """A report of compromise breaks every pause: whoever paused it did not know."""
     pause = spec.suspension
-    if pause is None or (not pause.own and _urgent(spec, record, now)):
+    if pause is None or cause.reason is Reason.COMPROMISE or (not pause.own and _urgent(spec, record, now)):
         return None
     whose = "this credential is" if pause.own else "its owner or everything is"
     evidence = (("suspended_by", pause.actor), ("suspended_at", _text(pause.at)), ("would_start", cause.reason.value))
@@ -119,6 +121,20 @@ def _backoff(record: Record, action: Action, now: datetime) -> Wait | None:
         return None
     evidence = (("failed", str(failure.count)), ("code", failure.code), ("family", failure.family.value))
     return Wait(failure.retry_at, Cause(Reason.BACKOFF, failure.text, evidence))
+
+
+def _spacing(spec: Spec, record: Record, cause: Cause, now: datetime) -> Wait | None:
+    """Halves of a pair keep their distance whoever asks: the half that is next was left only at the last publication.
+
+    Save after a compromise, where a known password in force is worse than a consumer that has to come back.
+    """
+    if cause.reason is Reason.COMPROMISE or record.published_at is None:
+        return None
+    until = record.published_at + spec.policy.spacing
+    if now >= until:
+        return None
+    evidence = (("published_at", _text(record.published_at)), ("would_start", cause.reason.value))
+    return Wait(until, Cause(Reason.PAIR_SPACING, "the other half was left less than half a period ago", evidence))
 
 
 def _budget(spec: Spec, record: Record, reserve: bool, now: datetime) -> Wait | None:
@@ -162,7 +178,8 @@ def _continue(spec: Spec, record: Record, pending: Pending, now: datetime) -> De
 
 def _retire(spec: Spec, record: Record, now: datetime) -> Decision | None:
     """The first old version that may go, or the next moment at which one may; None when there is no old version."""
-    answers = [_retire_one(spec, old, now) for old in record.retiring]
+    denied = {one.facts.version: one for one in record.denied}
+    answers = [_retire_one(spec, old, denied.get(old.facts.version), now) for old in record.retiring]
     ready = [answer for answer in answers if isinstance(answer, Do)]
     if ready:
         return _backoff(record, Action.RETIRE, now) or ready[0]
@@ -170,12 +187,17 @@ def _retire(spec: Spec, record: Record, now: datetime) -> Decision | None:
     return min(waits, key=lambda wait: wait.until, default=None)
 
 
-def _retire_one(spec: Spec, old: Retiring, now: datetime) -> Decision:
-    """Evidence or its own expiry, nothing else, lets an old version go (invariant 2)."""
+def _retire_one(spec: Spec, old: Retiring, denial: Denial | None, now: datetime) -> Decision:
+    """Evidence, its own expiry or an audited report of compromise, nothing else, lets an old version go (inv. 2)."""
     replaced = (("replaced_at", _text(old.replaced_at)), ("replaced_by", str(old.replaced_by)))
+    if denial is not None:
+        text = "the old version was reported as compromised"
+        cause = Cause(Reason.COMPROMISE, text, (*replaced, ("denied_at", _text(denial.at))), request=denial.request)
+        return Do(Action.RETIRE, cause, old.facts)
     if now >= old.facts.not_after:
         return Do(Action.RETIRE, Cause(Reason.OVERLAP_EXPIRED, "the old version has expired", replaced), old.facts)
-    overlap_ends = old.replaced_at + spec.policy.overlap
+    counted_from = old.adopted_at if spec.policy.overlap_from_adoption and old.adopted_at else old.replaced_at
+    overlap_ends = counted_from + spec.policy.overlap
     if old.adopted_at is None:
         cause = Cause(Reason.AWAITING_ADOPTION, "no evidence yet that every consumer moved", replaced)
         return Wait(old.facts.not_after, cause)

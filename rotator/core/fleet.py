@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from rotator.core.identity import Owner
+from rotator.core.kind_settings import CertificateSettings
 from rotator.core.spec import Spec
 
 
@@ -108,6 +109,11 @@ class Fleet:
         """All credentials, agents first, in configuration order."""
         of_agents = tuple(spec for agent in self.agents for spec in agent.credentials)
         return of_agents + tuple(spec for proxy in self.proxies for spec in proxy.credentials)
+
+    def certificates(self) -> tuple[tuple[Spec, CertificateSettings], ...]:
+        """Those of `specs` that are certificates, with their settings."""
+        found = ((spec, spec.settings) for spec in self.specs())
+        return tuple((spec, settings) for spec, settings in found if isinstance(settings, CertificateSettings))
 
     def owners(self) -> frozenset[Owner]:
         return frozenset(spec.id.owner for spec in self.specs())

@@ -13,6 +13,7 @@ NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 class OwnerKind(StrEnum):
     AGENT = "agent"
     PROXY = "proxy"
+    SIGNER = "signer"  # what signs agents' tokens; its consumers are all proxies
 
 
 def is_name(text: str) -> bool:

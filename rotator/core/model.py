@@ -40,8 +40,11 @@ class Facts:
 
     version: ours, 1, 2, 3 …; kv_version: the KV v2 version that holds the material at `kv_path`.
     rotation_id: the mark that is stored with the material, by which an interrupted rotation knows its own work.
-    serial: upper-case hex without colons; fingerprint: SHA-256 hex of the DER certificate (or of the value, keyed).
+    serial: what names this version where it is accepted: a certificate's serial (upper-case hex without colons), the
+    accessor of a secret-id, the `jti` of a token, else empty.
+    fingerprint: SHA-256 hex of the DER certificate; of other kinds the keyed hash of `core.material.fingerprint`.
     issuer: SHA-256 hex of the issuing CA certificate. Times are UTC.
+    details: public (name, value) pairs of one kind, for example the user name of a database account.
     """
 
     version: int
@@ -55,6 +58,7 @@ class Facts:
     fingerprint: str = ""
     issuer: str = ""
     spec_digest: str = ""
+    details: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,15 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Denial:
+    """A version that was reported as compromised: proxies refuse it from now until its own end (`facts.not_after`)."""
+
+    facts: Facts
+    at: datetime
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """Where one credential stands; stored in Consul at `rotator/records/<owner>/<credential>`.
 
@@ -116,6 +129,7 @@ class Record:
     adopted_at: since when the current version is proven to be in use by all consumers.
     failure, retire_failure: of the rotation and of the retirement, apart: both can be going on at once, and in one
     place each would erase the other's backoff, so that an outage turned them into a loop without any pause.
+    denied: versions reported as compromised that have not run out by themselves yet.
     """
 
     id: CredentialId
@@ -131,6 +145,7 @@ class Record:
     attempts: tuple[datetime, ...] = field(default=())
     last_cause: Cause | None = None
     retire_failure: Failure | None = None
+    denied: tuple[Denial, ...] = ()
 
 
 def rotation_id(credential: CredentialId, version: int, intended_at: datetime) -> str:

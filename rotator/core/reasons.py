@@ -37,6 +37,7 @@ class Reason(StrEnum):
     BUDGET_SPENT = "budget_spent"
     SUSPENDED = "suspended"
     WINDOW_CLOSED = "window_closed"
+    PAIR_SPACING = "pair_spacing"
     AWAITING_ADOPTION = "awaiting_adoption"
     NO_LOCK = "no_lock"
     CLOCK_SUSPECT = "clock_suspect"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from rotator.core.identity import CredentialId
+from rotator.core.kind_settings import KindSettings
 from rotator.core.windows import Window
 
 
@@ -23,6 +24,10 @@ class Policy:
     attempt_budget: how many attempts within `attempt_window` (at most 64); `attempt_reserve` of them only below the
     floor.
     windows: rotation starts only inside one of them; empty means always.
+    spacing: least time between a publication and the next intent, whoever asks, save a report of compromise. For
+    pairs whose halves take turns: the half that consumers have just left must not change under the slow ones.
+    overlap_from_adoption: the overlap is counted from the adoption of the new version, not from its publication. For
+    signing keys: until then the old one signs.
     """
 
     renew_at: float = 2 / 3
@@ -35,30 +40,8 @@ class Policy:
     attempt_reserve: int = 5
     attempt_window: timedelta = timedelta(hours=1)
     windows: tuple[Window, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateSettings:
-    """What a certificate must look like, and where it comes from.
-
-    common_name, uri_sans, dns_sans, ip_sans: exactly these names, nothing more (SPIFFE X509-SVID: one URI SAN).
-    mount, role: the PKI endpoint `<mount>/issue/<role>`.
-    server, client: the extended key usages the certificate must carry.
-    """
-
-    mount: str
-    role: str
-    common_name: str
-    uri_sans: tuple[str, ...]
-    dns_sans: tuple[str, ...] = ()
-    ip_sans: tuple[str, ...] = ()
-    key_type: str = "ec"
-    key_bits: int = 256
-    server: bool = False
-    client: bool = True
-
-
-KindSettings = CertificateSettings  # a union, one member per kind, as kinds are added
+    spacing: timedelta = timedelta(0)
+    overlap_from_adoption: bool = False
 
 
 @dataclass(frozen=True, slots=True)

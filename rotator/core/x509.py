@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from rotator.core.errors import Code, Rejected
+from rotator.core.kind_settings import CertificateSettings
 from rotator.core.secret import Secret
-from rotator.core.spec import CertificateSettings
 
 # A peer whose clock is this much behind ours must already accept the certificate (TIM-4).
 SLOW_PEER = timedelta(seconds=30)

@@ -46,7 +46,7 @@ class CertificateSet:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """`facts` as published (`publish/document.py: certificate_facts`). trust_domain: empty where it is unknown."""
+    """`facts` as published (`publish/document.py: credential_facts`). trust_domain: empty where it is unknown."""
 
     owner: Owner
     name: str

@@ -1,13 +1,35 @@
-"""The protocol of a kind: issue, verify, retire. Every method can safely be called twice."""
+"""The protocol of a kind: issue, verify, retire, revoke. Every method can safely be called twice."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, NoReturn, Protocol
 
+from rotator.core.errors import Code, Fault
 from rotator.core.model import Facts, Pending
 from rotator.core.spec import Spec
-from rotator.ports import Clock, Failpoint, Secrets
+from rotator.ports import (
+    AppRoles,
+    AuthorizationServers,
+    Clock,
+    DatabaseEngine,
+    Databases,
+    Failpoint,
+    Pki,
+    Secrets,
+    Signers,
+    Transit,
+)
+
+
+class _Absent:
+    """Stands where a process has no such client: the kinds that need none work all the same."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise Fault(Code.BUG, f"this process was wired without the client behind {name}")
+
+
+ABSENT: Any = _Absent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +39,13 @@ class KindPorts:
     secrets: Secrets
     clock: Clock
     failpoint: Failpoint
+    pki: Pki = ABSENT
+    approles: AppRoles = ABSENT
+    transit: Transit = ABSENT
+    signers: Signers = ABSENT
+    engine: DatabaseEngine = ABSENT
+    databases: Databases = ABSENT
+    authorization: AuthorizationServers = ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +58,12 @@ class IssueResult:
 
 
 class Kind(Protocol):
-    """One kind of credential. Implementations hold ports, never state of a credential."""
+    """One kind of credential. Implementations hold ports, never state of a credential.
+
+    Whether old and new overlap is said by `spec.settings.overlaps`.
+    """
 
     name: str
-    overlap: bool  # whether old and new are both accepted for a while
 
     def issue(self, spec: Spec, pending: Pending, stored_version: int, read_back: bool) -> IssueResult:
         """Brings version `pending.version` into Vault, marked with `pending.rotation_id`.
@@ -44,9 +75,15 @@ class Kind(Protocol):
         ...
 
     def verify(self, spec: Spec, facts: Facts) -> None:
-        """Reads back by version and checks against the spec. Raises Rejected when it is not what was asked for."""
+        """Reads back by version and checks against the spec, where that can be had by really using it. Raises Rejected
+        when it is not what was asked for."""
         ...
 
     def retire(self, spec: Spec, facts: Facts) -> None:
         """Takes the old version out of the world as far as its kind allows. 'Already gone' is success."""
+        ...
+
+    def revoke(self, spec: Spec, facts: Facts) -> None:
+        """As `retire`, for a version that was reported as compromised: also what would otherwise run out by itself
+        is ended at its source. 'Already gone' is success."""
         ...

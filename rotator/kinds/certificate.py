@@ -11,9 +11,10 @@ from datetime import datetime
 
 from rotator.core import x509
 from rotator.core.errors import Code, Conflict, Rejected, Unavailable
+from rotator.core.kind_settings import CertificateSettings
 from rotator.core.model import Facts, Pending
 from rotator.core.secret import Secret
-from rotator.core.spec import CertificateSettings, Spec
+from rotator.core.spec import Spec
 from rotator.kinds.base import IssueResult, KindPorts
 from rotator.ports import CertificateMaterial, CertificateRequest, KvVersion
 
@@ -22,7 +23,6 @@ class CertificateKind:
     """Kind `certificate`. Old and new are both accepted until the old one expires, so it has an overlap."""
 
     name = "certificate"
-    overlap = True
 
     def __init__(self, ports: KindPorts) -> None:
         self._secrets, self._clock, self._failpoint = ports.secrets, ports.clock, ports.failpoint
@@ -83,6 +83,10 @@ class CertificateKind:
         self._secrets.kv_destroy(spec.kv_mount, facts.kv_path, (facts.kv_version,))
         self._failpoint.reach("K10", str(spec.id))
 
+    def revoke(self, spec: Spec, facts: Facts) -> None:
+        """As `retire`."""
+        self.retire(spec, facts)
+
     def _newest(self, spec: Spec) -> int:
         state = self._secrets.kv_state(spec.kv_mount, spec.kv_path)
         return 0 if state is None else state.current_version
@@ -120,6 +124,8 @@ def build(ports: KindPorts) -> CertificateKind:
 
 
 def _settings(spec: Spec) -> CertificateSettings:
+    if not isinstance(spec.settings, CertificateSettings):
+        raise Rejected(Code.CONFIG_INVALID, f"{spec.id} has no settings of a certificate")
     return spec.settings
 
 

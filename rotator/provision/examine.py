@@ -105,7 +105,7 @@ def role_facts(settings: Settings, role: str, found: Mapping[str, Any] | None) -
     if found is None:
         yield Finding(Verdict.FAIL, what, "does not exist", "rotator bootstrap --apply")
         return
-    specs = [spec for spec in settings.fleet.specs() if spec.settings.role == role]
+    specs = [spec for spec, one in settings.fleet.certificates() if one.role == role]
     longest, most = vault_policy.longest_ttl_seconds(specs), int(found.get("max_ttl") or 0)
     text = f"max_ttl {most} s, longest configured lifetime {longest} s"
     yield _finding(not specs or most == 0 or most >= longest, what, text, "raise max_ttl or shorten ttl")

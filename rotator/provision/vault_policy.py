@@ -56,7 +56,7 @@ def issuing_paths(settings: Settings) -> tuple[tuple[str, str], ...]:
     """(mount, role) of every PKI role that the service uses."""
     vault = settings.vault
     defaults = {(vault.pki_mount, vault.agent_role), (vault.pki_mount, vault.proxy_role)}
-    return tuple(sorted(defaults | {(s.settings.mount, s.settings.role) for s in settings.fleet.specs()}))
+    return tuple(sorted(defaults | {(one.mount, one.role) for _, one in settings.fleet.certificates()}))
 
 
 def folders(settings: Settings) -> tuple[tuple[str, str], ...]:

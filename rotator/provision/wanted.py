@@ -140,9 +140,10 @@ def _role(settings: Settings, role: str, kind: OwnerKind) -> Resource:
     costs a factor of 4 in speed; the price is that a certificate cannot be revoked by its serial without its body.
     cn_validations: the common name is a plain name such as `billing`, and the URI is what counts (SPIFFE).
     """
-    specs = [spec for spec in settings.fleet.specs() if spec.id.owner.kind is kind and spec.settings.role == role]
-    longest = vault_policy.longest_ttl_seconds(specs)
-    dns = sorted({name for spec in specs for name in spec.settings.dns_sans})
+    listed = settings.fleet.certificates()
+    specs = [(spec, one) for spec, one in listed if spec.id.owner.kind is kind and one.role == role]
+    longest = vault_policy.longest_ttl_seconds([spec for spec, _ in specs])
+    dns = sorted({name for _, one in specs for name in one.dns_sans})
     body = {
         "issuer_ref": "default",
         "allowed_uri_sans": [f"spiffe://{settings.fleet.trust_domain}/{kind.value}/*"],
@@ -152,7 +153,7 @@ def _role(settings: Settings, role: str, kind: OwnerKind) -> Resource:
         "allow_glob_domains": False,
         "allow_any_name": False,
         "allow_localhost": "localhost" in dns,
-        "allow_ip_sans": any(spec.settings.ip_sans for spec in specs),
+        "allow_ip_sans": any(one.ip_sans for _, one in specs),
         "require_cn": True,
         "cn_validations": ["disabled"],
         "key_type": "ec",

@@ -8,13 +8,13 @@ from typing import Any
 from rotator.core.model import Facts
 from rotator.core.spec import Spec
 from rotator.publish import canonical
-from rotator.publish.document import FORMAT, certificate_facts
+from rotator.publish.document import FORMAT, credential_facts
 
 
 def encode(agent: str, credentials: Mapping[str, tuple[Spec, Facts]]) -> bytes:
     """`{format, agent, credentials: {name: facts}}`; equal credentials give equal bytes (that is how publish knows
     its own work)."""
-    facts = {name: certificate_facts(spec, known) for name, (spec, known) in credentials.items()}
+    facts = {name: credential_facts(spec, known) for name, (spec, known) in credentials.items()}
     return canonical.encode({"format": FORMAT, "agent": agent, "credentials": facts})
 
 

@@ -33,7 +33,7 @@ class Document:
     config_digest: str
 
     def certificates(self) -> Mapping[str, Mapping[str, Any]]:
-        """Credential name -> its facts as published (`certificate_facts`)."""
+        """Credential name -> its facts as published (`credential_facts`)."""
         found: Mapping[str, Mapping[str, Any]] = self.content["certificates"]
         return found
 
@@ -59,8 +59,8 @@ def config_section(fleet: Fleet, proxy: Proxy) -> dict[str, Any]:
     }
 
 
-def certificate_facts(spec: Spec, facts: Facts) -> dict[str, Any]:
-    """What a follower must know to fetch one certificate from Vault and to recognise it."""
+def credential_facts(spec: Spec, facts: Facts) -> dict[str, Any]:
+    """What a follower must know to fetch one credential from Vault and to recognise it."""
     return {
         "kind": spec.kind,
         "version": facts.version,
@@ -71,6 +71,7 @@ def certificate_facts(spec: Spec, facts: Facts) -> dict[str, Any]:
         "fingerprint": facts.fingerprint,
         "not_before": facts.not_before.isoformat(),
         "not_after": facts.not_after.isoformat(),
+        **({"details": dict(facts.details)} if facts.details else {}),
     }
 
 

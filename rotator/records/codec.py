@@ -14,7 +14,7 @@ from typing import Any
 
 from rotator.core.errors import Code, Denied, Family, Rejected
 from rotator.core.identity import CredentialId
-from rotator.core.model import Action, Facts, Failure, Pending, Record, Request, Retiring, Stage
+from rotator.core.model import Action, Denial, Facts, Failure, Pending, Record, Request, Retiring, Stage
 from rotator.core.reasons import Actor, ActorKind, Cause, Reason
 
 FORMAT = 1
@@ -40,6 +40,8 @@ def encode_record(record: Record) -> bytes:
             "request": record.request and _from_request(record.request),
             "attempts": [at.isoformat() for at in record.attempts],
             "last_cause": record.last_cause and _from_cause(record.last_cause),
+            # Written when there is something, so that the usual record stays small.
+            **({"denied": [_from_denial(one) for one in record.denied]} if record.denied else {}),
         }
     )
 
@@ -65,6 +67,7 @@ def decode_record(value: bytes) -> Record:
             request=None if raw["request"] is None else _to_request(raw["request"]),
             attempts=tuple(moment(at) for at in raw["attempts"]),
             last_cause=None if raw["last_cause"] is None else _to_cause(raw["last_cause"]),
+            denied=tuple(_to_denial(one) for one in raw.get("denied", ())),
         )
     except UNREADABLE:
         raise unreadable("the record", "lacks fields or holds a foreign value") from None
@@ -153,6 +156,7 @@ def _from_facts(facts: Facts) -> Json:
         "fingerprint": facts.fingerprint,
         "issuer": facts.issuer,
         "spec_digest": facts.spec_digest,
+        **({"details": [list(pair) for pair in facts.details]} if facts.details else {}),
     }
 
 
@@ -169,6 +173,7 @@ def _to_facts(raw: Json) -> Facts:
         fingerprint=string(raw["fingerprint"]),
         issuer=string(raw["issuer"]),
         spec_digest=string(raw["spec_digest"]),
+        details=tuple((string(name), string(value)) for name, value in raw.get("details", ())),
     )
 
 
@@ -221,6 +226,14 @@ def _from_retiring(old: Retiring) -> Json:
 def _to_retiring(raw: Json) -> Retiring:
     replaced_at, replaced_by = moment(raw["replaced_at"]), _whole(raw["replaced_by"])
     return Retiring(_to_facts(raw["facts"]), replaced_at, replaced_by, to_time(raw["adopted_at"]))
+
+
+def _from_denial(one: Denial) -> Json:
+    return {"facts": _from_facts(one.facts), "at": one.at.isoformat(), "request": one.request}
+
+
+def _to_denial(raw: Json) -> Denial:
+    return Denial(_to_facts(raw["facts"]), moment(raw["at"]), string(raw["request"]))
 
 
 def _from_failure(failure: Failure) -> Json:

@@ -169,7 +169,7 @@ class Publication:
         return self._config[proxy.name]
 
     def _wanted(self, proxy: Proxy, trust: tuple[str, ...], certificates: Certificates, found: Published) -> Document:
-        facts = {name: documents.certificate_facts(spec, known) for name, (spec, known) in certificates.items()}
+        facts = {name: documents.credential_facts(spec, known) for name, (spec, known) in certificates.items()}
         hold = found.held.hold
         key = (trust, tuple(sorted((name, f["fingerprint"], f["kv_version"]) for name, f in facts.items())), hold)
         cached = self._composed.get(proxy.name)

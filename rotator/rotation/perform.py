@@ -101,7 +101,9 @@ class Performer:
 
     def _retire(self, step: Step, read_back: bool) -> tuple[events.CredentialEvent, ...]:
         facts = _facts(step)
-        self._kinds[step.spec.kind].retire(step.spec, facts)
+        kind = self._kinds[step.spec.kind]
+        end = kind.revoke if step.do.cause.reason is Reason.COMPROMISE else kind.retire
+        end(step.spec, facts)
         return (events.Retired(self._clock.now(), step.spec.id, step.do.cause, facts),)
 
 

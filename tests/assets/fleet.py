@@ -16,7 +16,8 @@ from rotator.config.settings import (
 )
 from rotator.core.fleet import Agent, Fleet, Listener, Proxy, ProxyKind
 from rotator.core.identity import CredentialId, Owner, OwnerKind, spiffe_id
-from rotator.core.spec import CertificateSettings, Policy, Spec
+from rotator.core.kind_settings import CertificateSettings
+from rotator.core.spec import Policy, Spec
 
 DOMAIN = "example.test"
 

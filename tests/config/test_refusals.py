@@ -68,7 +68,7 @@ TABLE = [
     ('"100/1m"', '"100"', "agents.billing.scopes.0.rate", "100/1m"),
     ('policy = "nightly"', 'policy = "nihgtly"', "agents.billing.credentials.tls.policy", "there is no policy"),
     ('policy = "nightly"', 'dns_sans = ["x"]', "agents.billing.credentials.tls.dns_sans", "SPIFFE ID alone"),
-    ('policy = "nightly"', 'kind = "jwt"', "agents.billing.credentials.tls.kind", "certificate"),
+    ('policy = "nightly"', 'kind = "ssh"', "agents.billing.credentials.tls.kind", "certificate"),
     ("[agents.billing]", "[agents.Billing]", "agents.Billing", "is no name"),
 ]
 # Put in place of the ttl of the agent's credential.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from rotator.core.identity import CredentialId
+from rotator.core.kind_settings import CertificateSettings
 from rotator.core.model import Facts, Record
-from rotator.core.spec import CertificateSettings, Policy, Spec
+from rotator.core.spec import Policy, Spec
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)

@@ -10,8 +10,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from rotator.core import x509
 from rotator.core.errors import Code, Rejected
+from rotator.core.kind_settings import CertificateSettings
 from rotator.core.secret import Secret
-from rotator.core.spec import CertificateSettings
 from tests.assets.authority import Authority, Bend
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

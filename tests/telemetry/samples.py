@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from prometheus_client.parser import text_string_to_metric_families
 
 from rotator.core.identity import CredentialId
+from rotator.core.kind_settings import CertificateSettings
 from rotator.core.model import Facts, Record
-from rotator.core.spec import CertificateSettings, Policy, Spec
+from rotator.core.spec import Policy, Spec
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
