@@ -41,6 +41,9 @@ from rotator.core.kind_settings import DatabaseSettings, KindSettings
 from rotator.core.secret import Secret
 from rotator.core.spec import Policy, Spec
 
+# Of a proxy without any certificate around it: nothing limits its times.
+NO_REST = timedelta(days=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
@@ -82,7 +85,7 @@ def fleet(main: MainModel, entries: Inventory) -> Fleet:
     agents = tuple(_agent(name, model, main, entries) for name, model in sorted(entries.agents.items()))
     rests = lifetimes.shortest_rests(entries)
     proxies = tuple(
-        _fitted(_proxy(name, model, main, entries), model, rests[name][0])
+        _fitted(_proxy(name, model, main, entries), model, rests[name][0] if name in rests else NO_REST)
         for name, model in sorted(entries.proxies.items())
     )
     return Fleet(main.trust_domain, agents, proxies)

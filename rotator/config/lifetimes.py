@@ -51,7 +51,10 @@ def proxies(inventory: Inventory) -> Iterator[Problem]:
 
 
 def shortest_rests(inventory: Inventory) -> dict[str, tuple[timedelta, str]]:
-    """Per proxy: the shortest life after renewal among its own credentials and those of its agents, and whose."""
+    """Per proxy: the shortest life after renewal among its own certificates and those of its agents, and whose.
+
+    Connections live and die with certificates; tokens are looked at with each request.
+    """
     found: dict[str, tuple[timedelta, str]] = {}
     for name, proxy in inventory.proxies.items():
         _shorten(found, inventory, (name,), (f"proxy/{name}", proxy.credentials))
@@ -105,9 +108,9 @@ def _shorten(
     owner: tuple[str, dict[str, CredentialModel]],
 ) -> None:
     who, credentials = owner
-    if not credentials:  # the only one was not valid, which is said elsewhere
-        return
     for key, one in credentials.items():
+        if one.kind != "certificate":
+            continue
         mine = (rest(one.ttl, _policy(inventory, one)), f"{who}/{key}")
         for name in names:
             found[name] = min(found.get(name, mine), mine)

@@ -60,6 +60,9 @@ address = "https://vault.example.org:8200"
 #workers = 8                          # calls at the same time
 #kv_mount = "kv"                      # KV version 2, where issued credentials are put
 #pki_mount = "pki_int"                # the intermediate CA
+#transit_mount = "transit"            # where the signing key of tokens is
+#database_mount = "database"          # where the static roles of databases are
+#agents_mount = "agents"              # the AppRoles whose secret-ids are rotated; never the one of [vault.auth]
 #agent_role = "rotator-agent"         # PKI roles; `rotator bootstrap` makes them
 #proxy_role = "rotator-proxy"
 
@@ -97,6 +100,21 @@ token_file = "/run/credentials/rotator.service/consul-token"
 #client_certificate = "/etc/rotator/consul-client.pem"
 #client_key = "/etc/rotator/consul-client.key"
 
+[tokens]                              # the one key that signs all agents' JWTs
+#issuer = "spiffe://example.org"      # `iss` of every token; left out: the trust domain
+#key = "rotator-tokens"               # in transit_mount, ecdsa-p256
+#key_ttl = "30d"                      # a new verify key is published and adopted before it signs for the first time
+#policy = "default"
+
+[databases.orders]                    # where new passwords are tried before they count; TLS is always verified
+address = "db.example.org:5432"
+database = "orders"
+#ca_file = "/etc/rotator/db-ca.pem"   # left out: the system's CAs
+
+[authorization_servers.main]          # OAuth 2.0; the endpoints are discovered
+issuer = "https://login.example.org"
+#ca_file = "/etc/rotator/login-ca.pem"
+
 # Agents, proxies and policies may as well stand in *.toml and *.json files of one folder, one for each team.
 [inventory]
 #folder = "inventory.d"               # relative to this file
@@ -119,6 +137,10 @@ outage_budget = "1h"                  # how long Vault or Consul may be away wit
 renew_at = "50%"
 outage_budget = "12h"
 windows = [{ days = ["mon", "tue", "wed", "thu", "fri"], start = "22:00", end = "04:00", timezone = "Europe/Berlin" }]
+
+# A policy for what lives for minutes.
+[policies.short]
+outage_budget = "3m"
 
 [proxies.edge]
 kind = "envoy"
@@ -166,6 +188,40 @@ kind = "certificate"
 ttl = "24h"
 #policy = "default"
 #role = "rotator-agent"               # another PKI role than [vault] names
+#local_key = false                    # true: the key is made here, and Vault only signs
+
+[agents.billing.credentials.token]    # ES256, with the agent's scopes as claims
+kind = "jwt"
+ttl = "15m"
+policy = "short"
+#jwt = { audience = ["edge"] }        # left out: the proxies of its scopes
+
+[agents.billing.credentials.key]      # a random text; whoever accepts it reads both values during the overlap
+kind = "api_key"
+ttl = "30d"
+#api_key = { length = 40, prefix = "", alphabet = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789" }
+
+[agents.billing.credentials.login]    # the secret-id of an AppRole in agents_mount
+kind = "approle"
+ttl = "24h"
+approle = { role = "billing", num_uses = 0, secret_id_cidrs = [], token_cidrs = [], token_policies = ["billing"] }
+
+[agents.billing.credentials.db]       # two roles take turns; with one, the old password dies with the rotation
+kind = "database"
+ttl = "24h"
+database = { server = "orders", roles = ["billing-a", "billing-b"] }
+
+[agents.billing.credentials.api]      # an access token; client_path holds the client's secret, which others put there
+kind = "oauth2"
+ttl = "15m"
+policy = "short"
+
+[agents.billing.credentials.api.oauth2]
+server = "main"
+client_id = "billing"
+client_path = "clients/billing"
+#grant = "client_credentials"         # or "refresh_token"
+scope = "orders:read"
 
 [agents.reports]
 owner = "team-analytics"
@@ -177,4 +233,11 @@ path = "/invoices"
 [agents.reports.credentials.tls]
 ttl = "48h"
 policy = "nightly"
+
+# A kind that another package brings (docs/kinds.md) takes its own table:
+#   [agents.reports.credentials.seed]
+#   kind = "totp_seed"
+#   ttl = "30d"
+#   settings = { digits = 6 }
+#   overlaps = true
 """
