@@ -18,6 +18,7 @@ from rotator.clients.clock import SystemClock
 from rotator.clients.files import write_atomic
 from rotator.config.load import load_settings
 from rotator.config.settings import Settings
+from rotator.core.errors import Denied
 from rotator.core.identity import CredentialId, Owner, OwnerKind
 from rotator.core.model import Record
 from rotator.core.reasons import Actor, ActorKind
@@ -127,6 +128,20 @@ class Site:
         """KV v2 metadata of one credential."""
         folder = "agents" if target.owner.kind is OwnerKind.AGENT else "proxies"
         return self.vault.read(f"kv/metadata/{folder}/{target.owner.name}/tls") or {"versions": {}}
+
+    def revoke_tokens(self) -> int:
+        """Every token that the service of this site has, by an administrator's hand; how many there were."""
+        mine = [one for one in self.vault.listing("auth/token/accessors") if self._owner(one) == self.name]
+        for accessor in mine:
+            self.vault.write("auth/token/revoke-accessor", {"accessor": accessor})
+        return len(mine)
+
+    def _owner(self, accessor: str) -> str:
+        try:
+            token = self.vault.write("auth/token/lookup-accessor", {"accessor": accessor})
+        except Denied:  # another site's token, which has ended meanwhile
+            return ""
+        return str((token.get("meta") or {}).get("role_name", ""))
 
     def private_keys(self) -> list[str]:
         """The private keys that are in Vault now."""

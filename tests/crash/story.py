@@ -24,6 +24,7 @@ class Ending(StrEnum):
     TAKE_OVER = "take-over"  # kill -9, then another instance; the first one returns at the end
     TERM = "term"  # SIGTERM at the point, then another instance
     FREEZE = "freeze"  # SIGSTOP, another instance takes over, SIGCONT
+    REVOKED = "revoked"  # SIGSTOP, the service's token is revoked, SIGCONT: the same process logs in and goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +104,20 @@ class Crash:
 
 def run(site: Site, case: Case, ending: Ending) -> Crash:
     """The whole story with one failpoint; every process has ended when this returns."""
-    action = {Ending.TERM: "term", Ending.FREEZE: "stop"}.get(ending, "kill")
+    action = {Ending.TERM: "term", Ending.FREEZE: "stop", Ending.REVOKED: "stop"}.get(ending, "kill")
     first = site.start("one", case.order(site, action))
     _until_struck(site, first, ending)
     crash = _look(site)
+    if ending is Ending.REVOKED:
+        assert site.revoke_tokens() > 0
+        first.resume()
+        _finish(site, first)
+        return crash
     if case.then:
         again = site.start("one", case.order(site, "kill", case.then, 1))
         _until_struck(site, again, Ending.RESTART)
     second = site.start("one" if ending is Ending.RESTART else "two")
-    if not _live(site, lambda: not second.alive):
-        raise Stuck(f"{site.name}: the second process ended by itself; see {second.log}")
+    _finish(site, second, stop=False)
     if ending is Ending.FREEZE:
         _thaw(site, first)
         first.stop()
@@ -120,6 +125,14 @@ def run(site: Site, case: Case, ending: Ending) -> Crash:
     if ending is not Ending.RESTART:
         _return(site)
     return crash
+
+
+def _finish(site: Site, child: Child, *, stop: bool = True) -> None:
+    """The rest of the story, by a process that must not end before it."""
+    if not _live(site, lambda: not child.alive):
+        raise Stuck(f"{site.name}: the process ended by itself; see {child.log}")
+    if stop:
+        _stop(site, child)
 
 
 def _live(site: Site, interrupted: Callable[[], bool]) -> bool:
@@ -160,7 +173,8 @@ def _steps(site: Site) -> Sequence[Step]:
 
 def _until_struck(site: Site, child: Child, ending: Ending) -> None:
     """A crash test that never crashes must not pass."""
-    struck = (lambda: frozen(child)) if ending is Ending.FREEZE else (lambda: not child.alive)
+    stopped = ending in (Ending.FREEZE, Ending.REVOKED)
+    struck = (lambda: frozen(child)) if stopped else (lambda: not child.alive)
     through = _live(site, struck)
     if ending is Ending.TERM:  # it finishes its cycle, which may be the last one of the story
         site.await_("an orderly end", struck, 10)
