@@ -17,6 +17,38 @@ SERVER_NAME = "edge.demo.example"
 PROXY = "edge"
 
 
+# The agent that has a credential of every kind, and the Vault roles and the OAuth 2.0 client that are made for it.
+ALL_KINDS = NAMES[0]
+DATABASE_ROLES = (f"{ALL_KINDS}-a", f"{ALL_KINDS}-b")
+CLIENT_PATH = f"clients/{ALL_KINDS}"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSource:
+    """A PostgreSQL that Vault's database engine rotates passwords in."""
+
+    address: str
+    database: str
+    ca: Path
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationSource:
+    """An OAuth 2.0 server that knows the client `ALL_KINDS`."""
+
+    issuer: str
+    ca: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What is there beside Vault. kinds: whether `ALL_KINDS` has more than a certificate."""
+
+    kinds: bool = False
+    database: DatabaseSource | None = None
+    authorization: AuthorizationSource | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where everything of the sample world is. `ports`: listener, Envoy's admin interface, the service's HTTP."""
@@ -32,6 +64,7 @@ class Place:
     state: Path
     secrets: Path
     envoy: Path
+    sources: Sources = Sources()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +116,7 @@ session_ttl = "10s"
 lock_delay = "1s"
 tls = {{ ca_file = {_text(place.consul_ca)} }}
 
+{_servers_of(place.sources)}
 [inventory]
 folder = "inventory.d"
 
@@ -101,6 +135,18 @@ dns_sans = ["{SERVER_NAME}"]
 """
 
 
+def _servers_of(sources: Sources) -> str:
+    lines = []
+    if sources.database is not None:
+        one = sources.database
+        lines += ["[databases.orders]", f'address = "{one.address}"', f'database = "{one.database}"']
+        lines += [f"ca_file = {_text(one.ca)}"]
+    if sources.authorization is not None:
+        server = sources.authorization
+        lines += ["[authorization_servers.main]", f'issuer = "{server.issuer}"', f"ca_file = {_text(server.ca)}"]
+    return "\n".join(lines)
+
+
 def _upstreams(place: Place) -> str:
     return "\n".join(
         f'[proxies.{PROXY}.upstreams.{name}]\nprefix = "/{name}"\naddress = "127.0.0.1:{port}"'
@@ -108,9 +154,10 @@ def _upstreams(place: Place) -> str:
     )
 
 
-def agent_file(agent: str, size: Size) -> str:
+def agent_file(agent: str, size: Size, sources: Sources = Sources()) -> str:
     """One file of the inventory folder."""
     path = own_path(agent)
+    more = _more_kinds(size, sources) if sources.kinds and agent == ALL_KINDS else ""
     return f"""\
 [agents.{agent}]
 owner = "team-{upstream_of(agent)}"
@@ -120,7 +167,26 @@ scopes = [
 ]
 [agents.{agent}.credentials.tls]
 ttl = "{size.ttl}s"
-"""
+{more}"""
+
+
+def _more_kinds(size: Size, sources: Sources) -> str:
+    """One credential of every other kind; those whose servers are not there are left out."""
+    tables = {
+        "token": ("jwt", ""),
+        "key": ("api_key", ""),
+        "login": ("approle", f'approle = {{ token_policies = ["{ALL_KINDS}"] }}'),
+    }
+    if sources.database is not None:
+        roles = ", ".join(f'"{role}"' for role in DATABASE_ROLES)
+        tables["db"] = ("database", f'database = {{ server = "orders", roles = [{roles}] }}')
+    if sources.authorization is not None:
+        client = f'client_id = "{ALL_KINDS}", client_path = "{CLIENT_PATH}"'
+        tables["api"] = ("oauth2", f'oauth2 = {{ server = "main", {client} }}')
+    return "\n".join(
+        f'[agents.{ALL_KINDS}.credentials.{name}]\nkind = "{kind}"\nttl = "{size.ttl}s"\n{table}'
+        for name, (kind, table) in tables.items()
+    )
 
 
 def proxy_follower(place: Place, directory: Path, role_id: str) -> str:
