@@ -11,6 +11,7 @@ import typer
 from rotator.cli.console import DEFAULT_CONFIG, ConfigOption, Console, Output, OutputOption, moment
 from rotator.cli.looking import complete_target, view_of
 from rotator.cli.plan import as_json as decision_json
+from rotator.cli.plan import old_one
 from rotator.cli.status import as_json as status_json
 from rotator.core.errors import Fault
 
@@ -75,8 +76,9 @@ def _words(console: Console, row: Any, now: datetime) -> None:
     policy = row.spec.policy
     console.text(
         f"  policy    renew at {policy.renew_at:.1%} of {row.spec.ttl}, spread {policy.spread:.1%}, "
-        f"overlap {policy.overlap}, attempts {policy.attempt_budget} per {policy.attempt_window}"
+        f"attempts {policy.attempt_budget} per {policy.attempt_window}"
     )
+    console.text(f"  old one   {old_one(row.spec)} when a new {row.spec.kind} is there")
     if record.pending is not None:
         console.text(f"  in flight version {record.pending.version} is {record.pending.stage.value}")
     for old in record.retiring:

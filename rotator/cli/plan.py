@@ -21,6 +21,7 @@ from rotator.cli.console import (
     moment,
 )
 from rotator.cli.looking import view_of
+from rotator.config.fields import text_of
 from rotator.core.errors import Fault
 
 # terraform's convention for `-detailed-exitcode`; without the option 0, because wrappers trip over 2.
@@ -66,22 +67,37 @@ def saved(acting: Sequence[Any]) -> dict[str, Any]:
 
 
 def _table(console: Console, rows: Any, now: Any) -> None:
-    columns = (Column("TARGET", "bold"), Column("ACTION"), Column("WHEN"), Column("REASON", "cyan"), Column("EVIDENCE"))
+    columns = (
+        Column("TARGET", "bold"),
+        Column("KIND"),
+        Column("ACTION"),
+        Column("WHEN"),
+        Column("OLD ONE"),
+        Column("REASON", "cyan"),
+        Column("EVIDENCE"),
+    )
     lines = []
     for row in rows:
         fields = as_json(row)
         when = "now" if row.acts else moment(row.decision.until, now)
         evidence = " ".join(f"{name}={value}" for name, value in row.decision.cause.evidence)
-        lines.append((fields["target"], fields["action"], when, fields["reason"], evidence or fields["text"]))
+        told = (fields["kind"], fields["action"], when, old_one(row.spec), fields["reason"], evidence or fields["text"])
+        lines.append((fields["target"], *told))
     console.table(columns, lines)
 
 
+def old_one(spec: Any) -> str:
+    """What becomes of the version that is replaced: people who cannot reload must know before, not after."""
+    return f"stays {text_of(spec.policy.overlap)}" if spec.settings.overlaps else "dies at once"
+
+
 def as_json(row: Any) -> dict[str, Any]:
-    """One row for programs: target, action or wait, when, reason, words, evidence."""
+    """One row for programs: target, kind, whether old and new overlap, action or wait, when, and why."""
     cause = row.decision.cause
     return {
         "target": str(row.spec.id),
         "kind": row.spec.kind,
+        "overlaps": row.spec.settings.overlaps,
         "action": row.decision.action.value if row.acts else "wait",
         "until": None if row.acts else row.decision.until,
         "reason": cause.reason.value,
