@@ -21,7 +21,9 @@ from rotator.clients.consul import ConsulKeys
 from rotator.clients.consul_agent import OnCall, unheard
 from rotator.clients.consul_lock import ConsulLock, lock_agent
 from rotator.clients.files import StateLock, sweep_temporary
+from rotator.clients.postgres_login import PostgresLogins
 from rotator.clients.vault import VaultSecrets
+from rotator.clients.vault_database import VaultDatabases
 from rotator.config.load import load_settings
 from rotator.config.settings import Settings
 from rotator.core.errors import Fault
@@ -169,7 +171,15 @@ def _left_open(audit_file: Path) -> tuple[OpenIntent, ...]:
 
 def _realm(settings: Settings, clients: Clients) -> Realm:
     layout, clock = Layout(settings.consul.prefix), clients.clock
-    kinds = catalog.build(KindPorts(clients.vault, clock, clients.failpoint))
+    kinds = catalog.build(
+        KindPorts(
+            clients.vault,
+            clock,
+            clients.failpoint,
+            engine=VaultDatabases(clients.vault.calls),
+            databases=PostgresLogins(),
+        )
+    )
     journal = ConsulJournal(JournalPorts(clients.keys, clients.audit, clock, clients.failpoint), layout)
     crew = Crew(
         performer=Performer(kinds, clock),

@@ -104,6 +104,11 @@ class Keeping:
         stored = self._secrets.kv_read(spec.kv_mount, spec.kv_path, version) if version else None
         return {} if stored is None else material_of(stored.fields)
 
+    def facts(self, spec: Spec, version: int) -> Facts | None:
+        """The facts of a KV version; None when it is gone, or was not written by this service."""
+        stored = self._secrets.kv_read(spec.kv_mount, spec.kv_path, version) if version else None
+        return None if stored is None else _facts_of(spec, stored)
+
     def destroy(self, spec: Spec, facts: Facts) -> None:
         """The material for good. Reaches K10 after. Safe to repeat."""
         self._secrets.kv_destroy(spec.kv_mount, facts.kv_path, (facts.kv_version,))
