@@ -1,0 +1,1 @@
+"""One file per kind, each with `SITES`: found by their place here."""
