@@ -31,7 +31,6 @@ SYSTEM_BUNDLES = (
 FIXED = {
     "hostaddr": "",
     "passfile": os.devnull,
-    "connect_timeout": str(TIMEOUT_SECONDS),
     "client_encoding": "UTF8",
     "options": "",
     "application_name": "rotator",
@@ -63,12 +62,14 @@ FIXED = {
 class PostgresLogins:
     """Thread-safe; holds no connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_seconds: int = TIMEOUT_SECONDS) -> None:
+        """timeout_seconds: for each address of the host; libpq takes 2 at least."""
         # The one variable that no option replaces: libpq would look for that service's file, and fail without it.
         os.environ.pop("PGSERVICE", None)
         known = {option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults()}
         # Names that an older libpq does not know are refused by it; `_admitted` looks again at what they guard.
         self._fixed = {name: value for name, value in FIXED.items() if name in known}
+        self._fixed["connect_timeout"] = str(timeout_seconds)
 
     def login(self, server: DatabaseServer, username: str, password: Secret) -> None:
         if not password:

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rotator.clients.vault_calls import Ask, VaultCalls, shaped
-from rotator.core.errors import Code, Denied
+from rotator.clients.vault_errors import refusal
+from rotator.core.errors import Code, Denied, Unavailable
 from rotator.core.secret import Secret
 from rotator.ports import StaticCredential
 
@@ -22,7 +23,17 @@ class VaultDatabases:
         self._calls = calls
 
     def rotate(self, mount: str, role: str) -> None:
-        self._calls.write(Ask("database_rotate", f"{mount}/rotate-role/{role}"))
+        path = f"{mount}/rotate-role/{role}"
+        reply = self._calls.try_write(Ask("database_rotate", path))
+        if reply.ok:
+            return
+        if reply.says("unable to finish rotating"):
+            raise Unavailable(
+                Code.VAULT_ERROR,
+                f"Vault could not change the password of {role} in the database; it goes on trying by itself",
+                hint=f"Vault's log has the reason: is the database up, may Vault's own account of {mount} change it?",
+            )
+        raise refusal(reply, path)
 
     def credential(self, mount: str, role: str) -> StaticCredential:
         path = f"{mount}/static-creds/{role}"

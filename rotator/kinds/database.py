@@ -102,12 +102,13 @@ class DatabaseKind:
         By Vault's clock alone it is newer than every stored one; the intent bounds its age, because a password that
         somebody else made before a report of compromise is none of ours.
         """
-        if found.rotated_at < pending.intended_at - CLOCKS_APART:
-            return False
         oldest = max(newest - VERSIONS_LOOKED_AT, 0)
         stored = (self._keeping.facts(spec, number) for number in range(newest, oldest, -1))
-        times = (dict(facts.details).get(ROTATED_AT) for facts in stored if facts is not None)
-        return all(found.rotated_at > datetime.fromisoformat(time) for time in times if time)
+        times = [dict(facts.details)[ROTATED_AT] for facts in stored if facts is not None]
+        if not times:
+            return found.rotated_at >= pending.intended_at
+        newer = all(found.rotated_at > datetime.fromisoformat(time) for time in times)
+        return newer and found.rotated_at >= pending.intended_at - CLOCKS_APART
 
 
 def build(ports: KindPorts) -> DatabaseKind:
