@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup test crash lint fix demo bench lock clean
+.PHONY: help setup test test-kinds crash soak lint fix demo bench lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -12,8 +12,8 @@ COMPILE := $(BIN)/uv --no-progress --no-config pip compile pyproject.toml --quie
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 help: ## show this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name words; do \
-		printf '  make %-8s %s\n' "$$name" "$$words"; done
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name words; do \
+		printf '  make %-10s %s\n' "$$name" "$$words"; done
 
 setup: $(READY) ## make .venv from requirements.lock (the other targets do it when needed)
 
@@ -23,8 +23,14 @@ $(READY): requirements.lock pyproject.toml scripts/setup
 test: $(READY) ## run the tests; PYTEST_ARGS='-k name' chooses
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+test-kinds: $(READY) ## what every kind must hold, as a table, with the service killed at their steps
+	@ROTATOR_CRASH=kinds $(BIN)/python -m pytest $(PYTEST_ARGS) tests/kinds/contract tests/kinds tests/crash
+
 crash: $(READY) ## kill the service at every failpoint (takes long)
 	@ROTATOR_CRASH=full $(BIN)/python -m pytest -m crash $(PYTEST_ARGS)
+
+soak: $(READY) ## ten minutes of all kinds with lives of half a minute (ROTATOR_SOAK_SECONDS=600)
+	@ROTATOR_SOAK_SECONDS=$${ROTATOR_SOAK_SECONDS:-600} $(BIN)/python -m pytest -s tests/soak
 
 lint: $(READY) ## check style, types and the direction of imports
 	@$(BIN)/ruff check .

@@ -12,9 +12,9 @@ import pytest
 from rotator import kinds
 from rotator.core.errors import Fault
 from rotator.kinds import catalog
-from rotator.kinds.base import KindPorts
+from rotator.kinds.base import ABSENT, KindPorts
 
-PORTS = cast(KindPorts, type("Ports", (), {"secrets": None, "clock": None, "failpoint": None})())
+PORTS = KindPorts(secrets=ABSENT, clock=ABSENT, failpoint=ABSENT)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_every_file_is_a_kind_under_its_own_name():
     [
         ("", "is no kind"),
         (
-            "class K:\n    name = 'other'\n    overlap = True\ndef build(ports):\n    return K()\n",
+            "class K:\n    name = 'other'\ndef build(ports):\n    return K()\n",
             "calls its kind 'other'",
         ),
     ],
