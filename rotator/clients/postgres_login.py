@@ -72,8 +72,8 @@ class PostgresLogins:
         self._fixed["connect_timeout"] = str(timeout_seconds)
 
     def login(self, server: DatabaseServer, username: str, password: Secret) -> None:
-        if not password:
-            raise Rejected(Code.MATERIAL_REJECTED, f"there is no password for {username!r} to try")
+        if not password or "\0" in password.reveal():
+            raise Rejected(Code.MATERIAL_REJECTED, f"there is no password for {username!r} that could be sent")
         where = f"{username!r} at {server.host}:{server.port}/{server.name}"
         options: dict[str, Any] = {**self._fixed, **_address(server), "user": username}
         try:
