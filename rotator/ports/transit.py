@@ -36,8 +36,12 @@ class Transit(Protocol):
 
 
 class Signers(Protocol):
-    """Which version of a signing key every proxy already verifies. Filled from the records of this leadership."""
+    """Which versions of a signing key proxies verify. Filled from the records of this leadership. Thread-safe."""
 
     def active(self, signer: CredentialId) -> Facts | None:
-        """None while no version is verified everywhere yet: then nothing may be signed."""
+        """The version to sign with: verified by every proxy. None while there is none: then nothing may be signed."""
+        ...
+
+    def published(self, signer: CredentialId) -> tuple[Facts, ...]:
+        """Every version whose verify key proxies are told of, newest first."""
         ...
