@@ -1,7 +1,8 @@
 """Beside an agent: its credentials in a directory that changes by one swap, and a command or signal per change.
 
 <directory>/current/facts.json
-<directory>/current/<credential>/{certificate,chain,fullchain,private_key}.pem
+<directory>/current/<credential>/{certificate,chain,fullchain,private_key}.pem    of a certificate
+<directory>/current/<credential>/<field>                                          of every other kind
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from rotator.clients.directories import Files, VersionDirectories
+from rotator.clients.directories import VersionDirectories
 from rotator.core.errors import Code, Rejected
 from rotator.core.identity import Owner, OwnerKind, is_name
-from rotator.follower import material
+from rotator.follower import placing
 from rotator.follower.actions import Action, told
 from rotator.follower.converge import Node
+from rotator.follower.material import Wanted
 from rotator.follower.state import Applied, Version
 from rotator.ports import Entry, Secrets
 from rotator.publish import agent as published
@@ -57,8 +59,8 @@ class AgentSubject:
         for name, facts in credentials.items():
             if not is_name(name):
                 raise Rejected(Code.DOCUMENT_CORRUPT, f"{name!r} is no name of a credential")
-            wanted = material.Wanted(self.owner, name, facts)
-            files.update(_files(name, material.fetch(self._secrets, wanted, self._node.clock.now())))
+            wanted = Wanted(self.owner, name, facts)
+            files.update(placing.fetch(self._secrets, wanted, self._node.clock.now()))
         files[_FACTS] = json.dumps(credentials, indent=1, sort_keys=True) + "\n"
         folder = self._directories.free_name(desired.digest[:8])
         self._directories.write(folder, files)
@@ -75,15 +77,6 @@ class AgentSubject:
         body = self._directories.read(f"versions/{applied.directory}/{_FACTS}")
         facts = canonical.decode(body or b"", "the facts on disk")
         return {
-            name: Running(int(one["version"]), str(one["serial"]), str(one["fingerprint"]))
+            name: Running(int(one["version"]), str(one.get("serial", "")), str(one["fingerprint"]))
             for name, one in facts.items()
         }
-
-
-def _files(name: str, own: material.CertificateSet) -> Files:
-    return {
-        f"{name}/certificate.pem": own.certificate,
-        f"{name}/chain.pem": own.chain,
-        f"{name}/fullchain.pem": own.fullchain,
-        f"{name}/private_key.pem": own.private_key,
-    }

@@ -1,4 +1,4 @@
-"""Fetches one credential with the follower's own identity and checks it against what was published.
+"""Fetches one certificate with the follower's own identity and checks it against what was published.
 
 Vault and Consul are asked separately, so nothing is believed because it came from one of them: the material must be
 the published one (serial, fingerprint), key and certificate must belong together, and it must be valid now.
@@ -56,33 +56,45 @@ class Wanted:
 
 def fetch(secrets: Secrets, wanted: Wanted, now: datetime) -> CertificateSet:
     """The published version, never "the newest". Raises Rejected when it is not what was published."""
-    facts = wanted.facts
-    if facts.get("kind") != CERTIFICATE:
-        text = f"credential {wanted.name} is of kind {facts.get('kind')!r}, which this follower cannot place"
+    if wanted.facts.get("kind") != CERTIFICATE:
+        text = f"credential {wanted.name} is of kind {wanted.facts.get('kind')!r}, where a certificate is needed"
         raise Rejected(Code.DOCUMENT_UNSUPPORTED, text, hint="update the follower")
+    return _checked(stored(secrets, wanted), wanted, now)
+
+
+def stored(secrets: Secrets, wanted: Wanted) -> KvVersion:
+    """The KV version that the facts name, unchecked. Rejected when they name none, Unavailable when it is gone."""
+    facts = wanted.facts
     try:
-        stored = secrets.kv_read(str(facts["kv_mount"]), str(facts["kv_path"]), int(facts["kv_version"]))
+        found = secrets.kv_read(str(facts["kv_mount"]), str(facts["kv_path"]), int(facts["kv_version"]))
+        int(facts["version"])
     except (KeyError, TypeError, ValueError):
         raise Rejected(Code.DOCUMENT_CORRUPT, f"the facts of {wanted.name} are incomplete") from None
-    if stored is None:
+    if found is None:
         text = f"KV version {facts['kv_version']} of {facts['kv_path']} does not exist any more"
         raise Unavailable(Code.MATERIAL_REJECTED, text, hint="a newer version should have been published")
-    return _checked(stored, wanted, now)
+    return found
 
 
-def _checked(stored: KvVersion, wanted: Wanted, now: datetime) -> CertificateSet:
-    fields = {name: stored.fields.get(name, Secret("")) for name in ("certificate", "chain", "private_key")}
+def rejected(wanted: Wanted, deviations: list[str]) -> Rejected:
+    """deviations: in words without any material."""
+    text = f"{wanted.owner}/{wanted.name} is not what was published: {'; '.join(deviations)}"
+    return Rejected(Code.MATERIAL_REJECTED, text, hint="rotate it again, and see who writes to its KV path")
+
+
+def _checked(found: KvVersion, wanted: Wanted, now: datetime) -> CertificateSet:
+    fields = {name: found.fields.get(name, Secret("")) for name in ("certificate", "chain", "private_key")}
     try:
         leaf = x509.load_pem_x509_certificate(fields["certificate"].reveal().encode())
         key = load_pem_private_key(fields["private_key"].reveal().encode(), password=None).public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise _rejected(wanted, ["certificate or key cannot be read"]) from None
+        raise rejected(wanted, ["certificate or key cannot be read"]) from None
     chain = split_chain(fields["chain"].reveal())
     deviations = [*_same(leaf, wanted.facts), *_valid(leaf, chain, now), *_named(leaf, wanted)]
     if key.public_bytes(*_FORM) != leaf.public_key().public_bytes(*_FORM):
         deviations.append("the private key belongs to another certificate")
     if deviations:
-        raise _rejected(wanted, deviations)
+        raise rejected(wanted, deviations)
     own = leaf.public_bytes(Encoding.PEM).decode()
     closed = Secret(fields["private_key"].reveal().strip() + "\n")
     running = Running(int(wanted.facts["version"]), f"{leaf.serial_number:X}", leaf.fingerprint(SHA256()).hex())
@@ -127,8 +139,3 @@ def _names(leaf: x509.Certificate) -> list[str]:
     except x509.ExtensionNotFound:
         return []
     return names.get_values_for_type(x509.UniformResourceIdentifier)
-
-
-def _rejected(wanted: Wanted, deviations: list[str]) -> Rejected:
-    text = f"{wanted.owner}/{wanted.name} is not what was published: {'; '.join(deviations)}"
-    return Rejected(Code.MATERIAL_REJECTED, text, hint="rotate it again, and see who writes to its KV path")
