@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from rotator.config import access, lifetimes
 from rotator.config.fields import text_of
 from rotator.config.inventory import Inventory
-from rotator.config.kinds import choice
+from rotator.config.kinds import choice, database
 from rotator.config.problems import Place, Problem
 from rotator.config.schema import AuthModel, MainModel, PolicyModel, TlsModel
 from rotator.config.settings import VaultAuthMethod
@@ -64,8 +64,22 @@ def entries(inventory: Inventory, tick: timedelta, model: MainModel | None = Non
                 yield from lifetimes.credential(inventory, (section, name), key, one, tick)
                 for path, text, hint in choice.problems(one, section == "proxies", model):
                     yield inventory.problem((section, name, "credentials", key, *path), text, hint)
+    yield from _shared_accounts(inventory)
     yield from lifetimes.proxies(inventory)
     yield from access.check(inventory)
+
+
+def _shared_accounts(inventory: Inventory) -> Iterator[Problem]:
+    """One static role of a database in two credentials."""
+    users = {
+        f"agents.{name}.credentials.{key}": (("agents", name, "credentials", key, "database", "roles"), one.database)
+        for name, agent in inventory.agents.items()
+        for key, one in agent.credentials.items()
+        if one.database is not None
+    }
+    for user, role, other in database.shared_roles((user, model) for user, (_, model) in users.items()):
+        text = f"{role} is used by {other} too: each rotation of the one ends the password of the other"
+        yield inventory.problem(users[user][0], text, "a static role and an account for each credential")
 
 
 def ttl_exceeds_issuer(specs: Iterable[Spec], issuer_not_after: datetime, now: datetime) -> tuple[Problem, ...]:
