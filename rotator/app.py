@@ -23,6 +23,7 @@ from rotator.clients.consul_lock import ConsulLock, lock_agent
 from rotator.clients.files import StateLock, sweep_temporary
 from rotator.clients.postgres_login import PostgresLogins
 from rotator.clients.vault import VaultSecrets
+from rotator.clients.vault_approle import VaultAppRoles
 from rotator.clients.vault_database import VaultDatabases
 from rotator.config.load import load_settings
 from rotator.config.settings import Settings
@@ -176,6 +177,7 @@ def _realm(settings: Settings, clients: Clients) -> Realm:
             clients.vault,
             clock,
             clients.failpoint,
+            approles=VaultAppRoles(clients.vault.calls),
             engine=VaultDatabases(clients.vault.calls),
             databases=PostgresLogins(),
         )

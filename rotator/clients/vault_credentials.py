@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from rotator.clients.vault_adapter import VaultTransport
-from rotator.clients.vault_errors import malformed, refusal, wrapping_suspect
+from rotator.clients.vault_errors import VaultReply, malformed
 from rotator.clients.vault_options import AuthOptions
+from rotator.clients.vault_wrapping import UNWRAP, Wrapping, text_in
 from rotator.core.errors import Code, Denied
 from rotator.core.secret import Secret
 
@@ -72,35 +73,27 @@ class Credentials:
             self._unwrapped = (mark, self._unwrap(held, mark))
         return self._unwrapped[1]
 
-    def _unwrap(self, wrapping: Secret, mark: str) -> Secret:
-        """Looked at first, because unwrapping what an attacker wrapped would make us log in as somebody else."""
-        wanted = self._creation_path()
-        lookup = self._transport.send("wrapping_lookup", "POST", "sys/wrapping/lookup", {"token": wrapping.reveal()})
-        if lookup.status in (400, 403):
-            raise self._used(mark)
-        if not lookup.ok or lookup.body is None:
-            raise refusal(lookup, "sys/wrapping/lookup")
-        if _text(lookup.body, "data", "creation_path") != wanted:
-            raise wrapping_suspect(f"the wrapped secret-id was not made at {wanted}: it is not used")
+    def _unwrap(self, held: Secret, mark: str) -> Secret:
+        wrapping = Wrapping(
+            self._post, held, self._creation_path(), "the wrapped secret-id", lambda: self._own_try(mark)
+        )
+        wrapping.check()
         self._in_doubt = mark  # from here on a lost reply may have used it up
-        reply = self._transport.send("unwrap", "POST", "sys/wrapping/unwrap", token=wrapping)
-        if reply.status in (400, 403):
-            raise self._used(mark)
-        if not reply.ok or reply.body is None:
-            raise refusal(reply, "sys/wrapping/unwrap")
-        secret_id = _text(reply.body, "data", "secret_id")
+        secret_id = text_in(wrapping.open(), "data", "secret_id")
         if not secret_id:
-            raise malformed("sys/wrapping/unwrap")
+            raise malformed(UNWRAP)
         return Secret(secret_id)
+
+    def _post(self, operation: str, path: str, body: Mapping[str, Any] | None, token: Secret | None, /) -> VaultReply:
+        return self._transport.send(operation, "POST", path, body, token)
 
     def _creation_path(self) -> str:
         if not self._auth.role_name:
             raise _incomplete("role_name")
         return f"auth/{self._auth.mount}/role/{self._auth.role_name}/secret-id"
 
-    def _used(self, mark: str) -> Denied:
-        ours = "; our own earlier try got no reply and may have been the one" if mark == self._in_doubt else ""
-        return wrapping_suspect(f"the wrapped secret-id has been used already, or has run out{ours}")
+    def _own_try(self, mark: str) -> str:
+        return "; our own earlier try got no reply and may have been the one" if mark == self._in_doubt else ""
 
 
 def _read(name: str, file: Path | None) -> Secret:
@@ -120,10 +113,3 @@ def _read(name: str, file: Path | None) -> Secret:
 
 def _incomplete(name: str) -> Denied:
     return Denied(Code.CONFIG_INVALID, f"the login to Vault lacks {name}", hint="complete [vault.auth]")
-
-
-def _text(body: Mapping[str, Any], *keys: str) -> str:
-    found: Any = body
-    for key in keys:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found if isinstance(found, str) else ""

@@ -4,7 +4,7 @@ Every promise stands here: what "absent" looks like, which families of `Fault` m
 Fakes in `tests/fakes/` and the real clients pass one contract suite in `tests/clients/`.
 """
 
-from rotator.ports.approle import AppRoles, SecretId, SecretIdRequest
+from rotator.ports.approle import AppRoles, LoginProof, SecretId, SecretIdRequest
 from rotator.ports.consul import (
     TRANSACTION_BYTES,
     VALUE_LIMIT,
@@ -20,7 +20,7 @@ from rotator.ports.consul import (
 from rotator.ports.database import DatabaseEngine, Databases, StaticCredential
 from rotator.ports.machine import AppendFile, Clock, Failpoint
 from rotator.ports.memory import Audit, Journal, Stored, Written
-from rotator.ports.oauth import AuthorizationServers, TokenReply
+from rotator.ports.oauth import AuthorizationServers, OAuthClient, TokenReply, TokenState
 from rotator.ports.pki import Pki, SignRequest
 from rotator.ports.transit import Signers, Transit, VerifyKey
 from rotator.ports.vault import CertificateMaterial, CertificateRequest, KvState, KvVersion, Secrets
@@ -47,6 +47,8 @@ __all__ = [
     "KvState",
     "KvVersion",
     "Lock",
+    "LoginProof",
+    "OAuthClient",
     "Pki",
     "Put",
     "SecretId",
@@ -57,6 +59,7 @@ __all__ = [
     "StaticCredential",
     "Stored",
     "TokenReply",
+    "TokenState",
     "Transit",
     "VerifyKey",
     "Write",

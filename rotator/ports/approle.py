@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Protocol
 
 from rotator.core.secret import Secret
@@ -14,7 +15,7 @@ from rotator.core.secret import Secret
 class SecretIdRequest:
     """A new secret-id of `auth/<mount>/role/<role>`. ttl: its life. num_uses: logins, 0 for any number.
 
-    metadata: public marks by which our own secret-ids are known again (`credential`, `rotation_id`).
+    metadata: public marks by which our own secret-ids are known again (`credential`, `rotation_id`, `version`).
     """
 
     mount: str
@@ -40,6 +41,14 @@ class SecretId:
     value: Secret | None = None
 
 
+class LoginProof(StrEnum):
+    """What a test login showed. Stands in public facts."""
+
+    ENDED = "login"  # accepted, and the token of that login is revoked
+    LEFT = "login_token_left"  # accepted; that token could not be revoked and runs out by itself: nobody holds it
+    OUTSIDE = "lookup"  # this process is outside of the addresses it is bound to: not tried, and no use is gone
+
+
 class AppRoles(Protocol):
     """Raises only Fault families."""
 
@@ -55,14 +64,20 @@ class AppRoles(Protocol):
         """
         ...
 
+    def look_up(self, mount: str, role: str, value: Secret) -> SecretId | None:
+        """What Vault knows about this secret-id, without its value; None when there is none. Uses up nothing."""
+        ...
+
     def secret_ids(self, mount: str, role: str) -> tuple[SecretId, ...]:
-        """All that exist, without their values."""
+        """All that exist, without their values; empty also when there is no such role."""
         ...
 
     def destroy_secret_id(self, mount: str, role: str, accessor: str) -> None:
-        """Safe to repeat: an accessor that is gone is no error."""
+        """Safe to repeat: an accessor that is gone is no error, nor is a role that is gone. Tokens of earlier logins
+        live on to their own end."""
         ...
 
-    def try_login(self, mount: str, role_id: str, secret_id: Secret) -> None:
-        """Logs in once and revokes the token. Uses up one use. Rejected (MATERIAL_REJECTED) when Vault refuses it."""
+    def try_login(self, mount: str, role_id: str, secret_id: Secret) -> LoginProof:
+        """Logs in once and revokes the token. Uses up one use. Rejected (MATERIAL_REJECTED) when Vault refuses it for
+        another reason than the address it comes from."""
         ...
