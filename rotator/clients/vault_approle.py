@@ -1,9 +1,9 @@
 """The agents' secret-ids in Vault or OpenBao behind `ports.AppRoles`.
 
 Vault paths, all below `auth/<agents_mount>/role/<role>/`: `role-id` (read), `secret-id` (update, with
-min_wrapping_ttl and max_wrapping_ttl around WRAP_TTL), `secret-id/` (list), `secret-id/lookup`, `secret-id-accessor/lookup` and
-`secret-id-accessor/destroy` (update). The test login has no token of ours; the token that it brings revokes itself,
-for which the role's policies should allow `auth/token/revoke-self`.
+min_wrapping_ttl and max_wrapping_ttl around WRAP_TTL), `secret-id/` (list), `secret-id/lookup`,
+`secret-id-accessor/lookup` and `secret-id-accessor/destroy` (update). The test login has no token of ours; the token
+that it brings revokes itself, for which the role's policies should allow `auth/token/revoke-self`.
 
 Measured on OpenBao 2.7: destroying what is gone is a 500, so is a CIDR that it cannot read; a missing role is 404
 here and 400 there, and a refused address uses up no login. The max_lease_ttl of the mount shortens a life without a

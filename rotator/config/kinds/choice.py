@@ -59,6 +59,8 @@ def problems(model: CredentialModel, of_proxy: bool, main: MainModel | None) -> 
         yield (model.kind,), f"is missing; kind {model.kind} needs it", hint
     if model.api_key is not None:
         yield from ((("api_key", key), text, hint) for key, text, hint in api_key.problems(model.api_key))
+    if model.approle is not None:
+        yield from ((("approle", key), text, hint) for key, text, hint in approle.problems(model.approle))
     if model.database is not None:
         yield from ((("database", key), text, hint) for key, text, hint in database.problems(model.database))
     if main is not None:
