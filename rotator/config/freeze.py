@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from rotator.config import lifetimes
+from rotator.config import lifetimes, tokens
 from rotator.config.fields import host_port
 from rotator.config.inventory import Inventory
-from rotator.config.kinds import choice
+from rotator.config.kinds import choice, jwt
 from rotator.config.kinds.choice import Around
 from rotator.config.schema import (
     AgentModel,
@@ -21,7 +21,6 @@ from rotator.config.schema import (
     MainModel,
     PolicyModel,
     ProxyModel,
-    ScopeModel,
     TlsModel,
     VaultModel,
 )
@@ -35,7 +34,7 @@ from rotator.config.settings import (
     VaultAuthMethod,
     VaultSettings,
 )
-from rotator.core.fleet import Agent, Fleet, Listener, PathMatch, Proxy, Scope, Upstream
+from rotator.core.fleet import Agent, Fleet, Listener, Proxy, Scope, Upstream
 from rotator.core.identity import CredentialId, Owner, OwnerKind
 from rotator.core.kind_settings import DatabaseSettings, KindSettings
 from rotator.core.secret import Secret
@@ -88,7 +87,7 @@ def fleet(main: MainModel, entries: Inventory) -> Fleet:
         _fitted(_proxy(name, model, main, entries), model, rests[name][0] if name in rests else NO_REST)
         for name, model in sorted(entries.proxies.items())
     )
-    return Fleet(main.trust_domain, agents, proxies)
+    return Fleet(main.trust_domain, agents, proxies, _signers(main, entries))
 
 
 def policy(main: MainModel, entries: Inventory, credential: CredentialModel) -> Policy:
@@ -114,7 +113,7 @@ def _agent(name: str, model: AgentModel, main: MainModel, entries: Inventory) ->
     scopes = tuple(
         Scope(
             proxy=scope.proxy,
-            path=_path(scope),
+            path=scope.match.spelled(scope.path),
             match=scope.match,
             methods=tuple(sorted({method.upper() for method in scope.methods})),
             permission=scope.permission,
@@ -128,11 +127,6 @@ def _agent(name: str, model: AgentModel, main: MainModel, entries: Inventory) ->
         for key, one in sorted(model.credentials.items())
     )
     return Agent(name, model.owner, scopes, specs)
-
-
-def _path(scope: ScopeModel) -> str:
-    """A prefix means whole segments, with or without the slash at its end: one spelling for one meaning."""
-    return scope.path.rstrip("/") or "/" if scope.match is PathMatch.PREFIX else scope.path
 
 
 def _proxy(name: str, model: ProxyModel, main: MainModel, entries: Inventory) -> Proxy:
@@ -157,6 +151,29 @@ def _proxy(name: str, model: ProxyModel, main: MainModel, entries: Inventory) ->
         adoption_deadline=model.adoption_deadline,
         probe_address=model.probe or "",
     )
+
+
+def _signers(main: MainModel, entries: Inventory) -> tuple[Spec, ...]:
+    """The one key of all tokens, where there are any. Until a new one is adopted the old one signs: from then on it
+    stays as long as the longest token that it may have signed."""
+    lives = tokens.lives(entries)
+    if not lives:
+        return ()
+    model = CredentialModel(kind=jwt.KEY_KIND, ttl=main.tokens.key_ttl, policy=main.tokens.policy)
+    wanted = jwt.signing_key(main.tokens, main.vault.transit_mount, lives)
+    chosen = policy(main, entries, model)
+    spec = Spec(
+        id=jwt.SIGNER,
+        kind=jwt.KEY_KIND,
+        ttl=model.ttl,
+        kv_mount=main.vault.kv_mount,
+        kv_path=kv_path(jwt.SIGNER),
+        settings=wanted,
+        policy=replace(chosen, overlap=wanted.longest_token + jwt.MARGIN, overlap_from_adoption=True),
+        # A longer token changes how long an old key stays, not the key.
+        digest=_digest(model, replace(wanted, longest_token=timedelta(0))),
+    )
+    return (spec,)
 
 
 def _fitted(proxy: Proxy, model: ProxyModel, rest: timedelta) -> Proxy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from rotator.config.fields import text_of
@@ -31,9 +31,13 @@ def credential(
         yield inventory.problem((*path, "policy"), "there is no policy of that name", f"known: {known}")
     elif key not in inventory.partial:
         policy = inventory.policies.get(one.policy) or PolicyModel()
-        impossible = [*_life(one.ttl, tick)] or [*_within(one.ttl, policy, tick)]
-        for text, hint in impossible:
+        for text, hint in impossible(one.ttl, policy, tick):
             yield inventory.problem((*path, "ttl"), text, hint)
+
+
+def impossible(ttl: timedelta, policy: PolicyModel, tick: timedelta) -> Sequence[tuple[str, str]]:
+    """(text, hint) for why this life cannot be lived under this policy; empty when it can."""
+    return [*_life(ttl, tick)] or [*_within(ttl, policy, tick)]
 
 
 def proxies(inventory: Inventory) -> Iterator[Problem]:

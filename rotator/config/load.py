@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from rotator.config import check, freeze, reading, safety
 from rotator.config import environment as environ
+from rotator.config import tokens as token_rules
 from rotator.config.fields import Model
 from rotator.config.inventory import Inventory, Source
 from rotator.config.problems import ConfigErrors, Place, Problem
@@ -90,6 +91,7 @@ def _checked(
     if main is None:
         return ()
     problems += (one for one in check.main(main, place, token=tokens.vault is not None) if _fresh(one, told))
+    problems += (one for one in token_rules.check(main, inventory, place, tick) if _fresh(one, told))
     refused, warnings = safety.files(main, inventory, place)
     problems += refused
     return warnings

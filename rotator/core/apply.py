@@ -96,7 +96,10 @@ def _staged(record: Record, stage: Stage, facts: Facts) -> Record:
 def _published(record: Record, event: events.Published) -> Record:
     if record.current is not None and record.current.version >= event.facts.version:
         return record
-    old = () if record.current is None else (Retiring(record.current, event.at, event.facts.version),)
+    replaced = None
+    if record.current is not None:
+        replaced = Retiring(record.current, event.at, event.facts.version, proven_at=record.adopted_at)
+    old = () if replaced is None else (replaced,)
     return replace(
         record,
         current=event.facts,

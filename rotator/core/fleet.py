@@ -29,6 +29,10 @@ class PathMatch(StrEnum):
     EXACT = "exact"
     PREFIX = "prefix"  # whole segments: /orders matches /orders and /orders/7, never /orders-old
 
+    def spelled(self, path: str) -> str:
+        """One spelling for one meaning: a prefix means whole segments, with or without the slash at its end."""
+        return path.rstrip("/") or "/" if self is PathMatch.PREFIX else path
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -99,16 +103,20 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Everything that is managed. `trust_domain` is the SPIFFE trust domain of all names."""
+    """Everything that is managed. `trust_domain` is the SPIFFE trust domain of all names.
+
+    signers: the keys that sign the agents' tokens; every proxy is told of their verify keys.
+    """
 
     trust_domain: str
     agents: tuple[Agent, ...]
     proxies: tuple[Proxy, ...]
+    signers: tuple[Spec, ...] = ()
 
     def specs(self) -> tuple[Spec, ...]:
-        """All credentials, agents first, in configuration order."""
+        """All credentials, agents first, signers last, in configuration order."""
         of_agents = tuple(spec for agent in self.agents for spec in agent.credentials)
-        return of_agents + tuple(spec for proxy in self.proxies for spec in proxy.credentials)
+        return of_agents + tuple(spec for proxy in self.proxies for spec in proxy.credentials) + self.signers
 
     def certificates(self) -> tuple[tuple[Spec, CertificateSettings], ...]:
         """Those of `specs` that are certificates, with their settings."""

@@ -78,12 +78,14 @@ class Retiring:
     """An old version in its overlap. `replaced_at` is when its successor was published; it is never restarted.
 
     adopted_at: when evidence was complete that all consumers moved (invariant 2); None while awaited.
+    proven_at: since when, as the current version, it was proven to be in use by all; None when it never was.
     """
 
     facts: Facts
     replaced_at: datetime
     replaced_by: int
     adopted_at: datetime | None = None
+    proven_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

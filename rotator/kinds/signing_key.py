@@ -54,14 +54,11 @@ class SigningKeyKind:
         newest = self._keeping.newest(spec) if read_back else stored_version
         keys = self._transit.verify_keys(_settings(spec).mount, _settings(spec).key)
         last = keys[-1] if keys else None
-        if last is not None and stored_version == newest == 0:
-            chosen = last
-        elif last is not None and read_back and self._made_by_us(spec, pending, last, newest):
-            chosen = last
-        else:
-            chosen = self._one_more(spec, last)
+        first = stored_version == newest == 0
+        if last is None or not (first or (read_back and self._made_by_us(spec, pending, last, newest))):
+            last = self._one_more(spec, last)
         self._failpoint.reach("K2", str(spec.id))
-        return self._keeping.store(spec, pending, _made(spec, chosen, now), newest)
+        return self._keeping.store(spec, pending, _made(spec, last, now), newest)
 
     def verify(self, spec: Spec, facts: Facts) -> None:
         """Signs a text that is no token with exactly this version, and checks it with the key as it is published."""

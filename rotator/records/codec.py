@@ -220,12 +220,14 @@ def _from_retiring(old: Retiring) -> Json:
         "replaced_at": old.replaced_at.isoformat(),
         "replaced_by": old.replaced_by,
         "adopted_at": _from_time(old.adopted_at),
+        **({"proven_at": old.proven_at.isoformat()} if old.proven_at else {}),
     }
 
 
 def _to_retiring(raw: Json) -> Retiring:
     replaced_at, replaced_by = moment(raw["replaced_at"]), _whole(raw["replaced_by"])
-    return Retiring(_to_facts(raw["facts"]), replaced_at, replaced_by, to_time(raw["adopted_at"]))
+    adopted_at, proven_at = to_time(raw["adopted_at"]), to_time(raw.get("proven_at"))
+    return Retiring(_to_facts(raw["facts"]), replaced_at, replaced_by, adopted_at, proven_at)
 
 
 def _from_denial(one: Denial) -> Json:

@@ -22,7 +22,7 @@ evidence = st.lists(st.tuples(texts, texts), max_size=3).map(tuple)
 causes = st.builds(Cause, st.sampled_from(Reason), texts, evidence, actors, texts)
 facts = st.builds(Facts, counts, texts, texts, counts, times, times, times, texts, texts, texts, texts)
 pendings = st.builds(Pending, counts, texts, st.sampled_from(Stage), causes, times, st.none() | facts)
-retirings = st.builds(Retiring, facts, times, counts, st.none() | times)
+retirings = st.builds(Retiring, facts, times, counts, st.none() | times, st.none() | times)
 failures = st.builds(
     Failure, st.sampled_from(Action), st.sampled_from(Family), texts, texts, times, st.integers(1, 99), times
 )
