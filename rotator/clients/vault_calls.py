@@ -58,6 +58,12 @@ class VaultCalls:
         """The whole body of the reply, empty for 204."""
         return self._good(self._send("POST", ask), ask)
 
+    def delete(self, ask: Ask) -> None:
+        """What is gone already is no error."""
+        reply = self._send("DELETE", ask)
+        if not is_absent(reply):
+            self._good(reply, ask)
+
     def try_write(self, ask: Ask) -> VaultReply:
         """As `write`, for callers who tell refusals apart themselves. 403 comes back when the token is good."""
         return self._send("POST", ask)

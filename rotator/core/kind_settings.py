@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import PurePath
+from typing import Any
 
 from rotator.core.identity import CredentialId
 
@@ -172,6 +174,10 @@ class ForeignSettings:
 
     items: tuple[tuple[str, str], ...] = field(default=())
     overlaps: bool = True
+
+    def table(self) -> dict[str, Any]:
+        """The table as it was written, by key."""
+        return {key: json.loads(value) for key, value in self.items}
 
 
 KindSettings = (

@@ -19,6 +19,7 @@ from rotator.ports import (
     Secrets,
     Signers,
     Transit,
+    VaultPaths,
 )
 
 
@@ -46,6 +47,7 @@ class KindPorts:
     engine: DatabaseEngine = ABSENT
     databases: Databases = ABSENT
     authorization: AuthorizationServers = ABSENT
+    paths: VaultPaths = ABSENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from rotator.ports.database import DatabaseEngine, Databases, StaticCredential
 from rotator.ports.machine import AppendFile, Clock, Failpoint
 from rotator.ports.memory import Audit, Journal, Stored, Written
 from rotator.ports.oauth import AuthorizationServers, OAuthClient, TokenReply, TokenState
+from rotator.ports.paths import VaultPaths
 from rotator.ports.pki import Pki, SignRequest
 from rotator.ports.transit import Signers, Transit, VerifyKey
 from rotator.ports.vault import CertificateMaterial, CertificateRequest, KvState, KvVersion, Secrets
@@ -61,6 +62,7 @@ __all__ = [
     "TokenReply",
     "TokenState",
     "Transit",
+    "VaultPaths",
     "VerifyKey",
     "Write",
     "Written",
