@@ -18,6 +18,7 @@ from rotator.dev.servers import given
 from rotator.dev.servers.consul import Consul
 from rotator.dev.servers.given import GivenConsul, GivenVault
 from rotator.dev.servers.openbao import OpenBao, Storage
+from rotator.dev.servers.postgres import Postgres
 from tests.assets.servers import MISSING, or_missing
 
 _NAMES = count(1)
@@ -50,6 +51,14 @@ def consul(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consul | GivenC
         return
     folder = tmp_path_factory.mktemp("consul")
     with or_missing(lambda: Consul.start(folder)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A server that tests of this process share: use accounts named after `unique`, and never stop it."""
+    folder = tmp_path_factory.mktemp("postgres")
+    with or_missing(lambda: Postgres.start(folder)) as server:
         yield server
 
 
