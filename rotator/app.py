@@ -21,11 +21,13 @@ from rotator.clients.consul import ConsulKeys
 from rotator.clients.consul_agent import OnCall, unheard
 from rotator.clients.consul_lock import ConsulLock, lock_agent
 from rotator.clients.files import StateLock, sweep_temporary
+from rotator.clients.oauth import HttpAuthorizationServers
 from rotator.clients.postgres_login import PostgresLogins
 from rotator.clients.vault import VaultSecrets
 from rotator.clients.vault_approle import VaultAppRoles
 from rotator.clients.vault_database import VaultDatabases
-from rotator.config.load import load_settings
+from rotator.clients.vault_paths import VaultPathCalls
+from rotator.config.load import load as load_configuration
 from rotator.config.settings import Settings
 from rotator.core.errors import Fault
 from rotator.core.events import FleetEvent, FleetEventName
@@ -79,8 +81,11 @@ class Clients:
 
 
 def load(config: str) -> Settings:
-    """The configuration with the environment on top. Raises ConfigErrors or Denied."""
-    return load_settings(Path(config), os.environ)
+    """The configuration with the environment on top, asked also of the kinds that other packages bring. Raises
+    ConfigErrors or Denied."""
+    loaded = load_configuration(Path(config), os.environ)
+    catalog.check(loaded)
+    return loaded.settings
 
 
 def open_view(settings: Settings, on_call: OnCall = unheard) -> View:
@@ -180,6 +185,8 @@ def _realm(settings: Settings, clients: Clients) -> Realm:
             approles=VaultAppRoles(clients.vault.calls),
             engine=VaultDatabases(clients.vault.calls),
             databases=PostgresLogins(),
+            paths=VaultPathCalls(clients.vault.calls),
+            authorization=HttpAuthorizationServers(clock),
         )
     )
     journal = ConsulJournal(JournalPorts(clients.keys, clients.audit, clock, clients.failpoint), layout)

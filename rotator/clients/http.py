@@ -18,7 +18,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-from rotator.clients.http_wire import DeadlineSocket, content, endpoint, is_quiet
+from rotator.clients.http_wire import LARGEST_REPLY, DeadlineSocket, content, endpoint, is_quiet
 from rotator.clients.tls_context import ContextSource, TlsContextSettings
 from rotator.core.errors import Code, Denied, Fault, Unavailable
 from rotator.ports import Clock
@@ -28,22 +28,52 @@ __all__ = ["HttpClient", "HttpReply", "Peer", "TlsContextSettings"]
 
 @dataclass(frozen=True, slots=True)
 class _Words:
+    """section, tls: tables of the configuration. largest: bytes of a reply."""
+
     name: str
+    section: str
+    tls: str
     port: int
     unreachable: Code
-    tls: Code
+    untrusted: Code
     redirect: Code
     malformed: Code
+    largest: int = LARGEST_REPLY
 
 
 class Peer(Enum):
     """Whom we talk to: name in messages, default port, codes of what goes wrong on the way."""
 
     VAULT = _Words(
-        "Vault", 8200, Code.VAULT_UNREACHABLE, Code.VAULT_TLS, Code.VAULT_REDIRECT, Code.VAULT_REPLY_MALFORMED
+        "Vault",
+        "[vault]",
+        "[vault.tls]",
+        8200,
+        Code.VAULT_UNREACHABLE,
+        Code.VAULT_TLS,
+        Code.VAULT_REDIRECT,
+        Code.VAULT_REPLY_MALFORMED,
     )
     CONSUL = _Words(
-        "Consul", 8500, Code.CONSUL_UNREACHABLE, Code.CONSUL_TLS, Code.CONSUL_REDIRECT, Code.CONSUL_REPLY_MALFORMED
+        "Consul",
+        "[consul]",
+        "[consul.tls]",
+        8500,
+        Code.CONSUL_UNREACHABLE,
+        Code.CONSUL_TLS,
+        Code.CONSUL_REDIRECT,
+        Code.CONSUL_REPLY_MALFORMED,
+    )
+    AUTHORIZATION_SERVER = _Words(
+        "the authorization server",
+        "[authorization_servers.NAME]",
+        "[authorization_servers.NAME]",
+        443,
+        Code.AUTHORIZATION_UNREACHABLE,
+        Code.AUTHORIZATION_TLS,
+        Code.AUTHORIZATION_REDIRECT,
+        Code.AUTHORIZATION_REPLY_MALFORMED,
+        largest=256 * 1024,
     )
 
 
@@ -143,7 +173,7 @@ class HttpClient:
             self._ready(connection, until)
             response = self._answer(connection, request)
             self._refuse_redirect(response.status)
-            body = content(response)
+            body = content(response, self._words.largest)
         except BaseException:  # whatever ends the exchange midway, its connection must not carry another one
             connection.close()
             raise
@@ -199,9 +229,9 @@ class HttpClient:
             return self._contexts.context()
         except (OSError, ValueError) as error:
             raise Denied(
-                self._words.tls,
+                self._words.untrusted,
                 f"the TLS files for {self._words.name} cannot be used ({type(error).__name__})",
-                hint=f"check ca_file, client_certificate and client_key in [{self._words.name.lower()}.tls]",
+                hint=f"check ca_file, client_certificate and client_key in {self._words.tls}",
             ) from None
 
     def _refuse_redirect(self, status: int) -> None:
@@ -210,20 +240,20 @@ class HttpClient:
         raise Denied(
             self._words.redirect,
             f"{self._words.name} answered with a redirect ({status}), never followed: it would carry the token",
-            hint=f"give the final address in [{self._words.name.lower()}] address",
+            hint=f"give the final address in {self._words.section}",
         )
 
     def _fault(self, error: Exception) -> Fault:
         name = self._words.name
         if isinstance(error, ssl.SSLCertVerificationError):
             return Denied(
-                self._words.tls,
+                self._words.untrusted,
                 f"{name}'s certificate was refused: {error.verify_message}",
-                hint=f"check ca_file and server_name in [{name.lower()}.tls]; verification is never switched off",
+                hint=f"check ca_file and server_name in {self._words.tls}; verification is never switched off",
             )
         if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             return Denied(
-                self._words.tls,
+                self._words.untrusted,
                 f"TLS with {name} failed ({error.reason or type(error).__name__})",
                 hint="check that the address is the HTTPS port, and whether it asks for a client certificate",
             )
@@ -236,7 +266,7 @@ class HttpClient:
         return Unavailable(
             self._words.unreachable,
             f"{name} {word}; whether it acted is not known",
-            hint=f"check that it runs and that [{name.lower()}] address is right",
+            hint=f"check that it runs and that its address in {self._words.section} is right",
         )
 
 

@@ -121,15 +121,16 @@ def is_quiet(sock: Any) -> bool:
     return not poll.poll(0)
 
 
-def content(response: http.client.HTTPResponse) -> bytes:
-    """The whole body. `response.length` is what is missing of the announced length (None: not announced)."""
-    if (response.length or 0) > LARGEST_REPLY:
+def content(response: http.client.HTTPResponse, largest: int = LARGEST_REPLY) -> bytes:
+    """The whole body, `largest` bytes at most. `response.length` is what is missing of the announced length (None: not
+    announced)."""
+    if (response.length or 0) > largest:
         raise http.client.HTTPException
     chunks: list[bytes] = []
     size = 0
     while chunk := response.read(_CHUNK):
         size += len(chunk)
-        if size > LARGEST_REPLY:
+        if size > largest:
             raise http.client.HTTPException
         chunks.append(chunk)
     if response.length:

@@ -21,7 +21,7 @@ class Family(StrEnum):
 
 class Code(StrEnum):
     """Every error a user can meet: E1 config, E2 Vault, E3 Consul, E4 material, E5 files, E6 proxy, E7 command,
-    E9 bug."""
+    E8 authorization server, E9 bug."""
 
     CONFIG_INVALID = "E1001"
     CONFIG_UNREADABLE = "E1002"
@@ -71,6 +71,16 @@ class Code(StrEnum):
     NOT_LEADER = "E7004"
     REQUEST_TIMED_OUT = "E7005"
     SERVER_MISSING = "E7006"
+    AUTHORIZATION_UNREACHABLE = "E8001"
+    AUTHORIZATION_THROTTLED = "E8002"
+    AUTHORIZATION_ERROR = "E8003"
+    AUTHORIZATION_TLS = "E8004"
+    AUTHORIZATION_REDIRECT = "E8005"
+    AUTHORIZATION_REPLY_MALFORMED = "E8006"
+    AUTHORIZATION_METADATA = "E8007"
+    AUTHORIZATION_CLIENT_REFUSED = "E8008"
+    AUTHORIZATION_GRANT_DEAD = "E8009"
+    AUTHORIZATION_REQUEST_REFUSED = "E8010"
     BUG = "E9001"
 
 

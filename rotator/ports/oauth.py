@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from rotator.core.kind_settings import AuthorizationServer
@@ -11,30 +11,55 @@ from rotator.core.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
+class OAuthClient:
+    """A client as it is registered at a server. secret: `client_secret`."""
+
+    server: AuthorizationServer
+    client_id: str
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
 class TokenReply:
-    """RFC 6749, 5.1. expires_in: None where the server does not say. refresh_token: None where none came."""
+    """RFC 6749, 5.1, as it came: nothing in it is judged yet, because a new refresh token must be kept in any case.
+
+    access_token, token_type, scope: empty where the server says nothing usable. expires_in: None where it does not
+    say. refresh_token: None where none came.
+    """
 
     access_token: Secret
+    token_type: str
     expires_in: timedelta | None
     refresh_token: Secret | None = None
     scope: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class TokenState:
+    """RFC 7662, 2.2. expires_at: None where the server does not say."""
+
+    active: bool
+    expires_at: datetime | None = None
+
+
 class AuthorizationServers(Protocol):
-    """Finds endpoints by discovery (RFC 8414, OpenID Connect Discovery); https only. Raises only Fault families."""
+    """Finds endpoints by discovery (RFC 8414, OpenID Connect Discovery); https only. Raises only Fault families.
 
-    def client_credentials(self, server: AuthorizationServer, client_id: str, secret: Secret, scope: str) -> TokenReply:
-        """RFC 6749, 4.4."""
+    Denied: the client was refused, or the request; a person must look. Unavailable: it may have had its effect.
+    """
+
+    def client_credentials(self, client: OAuthClient, scope: str) -> TokenReply:
+        """RFC 6749, 4.4. Not idempotent: a lost reply leaves a token that nobody knows, until it expires."""
         ...
 
-    def refresh(self, server: AuthorizationServer, client_id: str, secret: Secret, refresh_token: Secret) -> TokenReply:
-        """RFC 6749, 6. Denied when the server says invalid_grant: the token is used, revoked or expired."""
+    def refresh(self, client: OAuthClient, refresh_token: Secret, scope: str) -> TokenReply:
+        """RFC 6749, 6. Denied (AUTHORIZATION_GRANT_DEAD) when the token is used, revoked or expired."""
         ...
 
-    def is_active(self, server: AuthorizationServer, client_id: str, secret: Secret, token: Secret) -> bool | None:
-        """RFC 7662; None where the server has no introspection."""
+    def introspect(self, client: OAuthClient, token: Secret) -> TokenState | None:
+        """RFC 7662; None where the server has no introspection, or none for this client."""
         ...
 
-    def revoke(self, server: AuthorizationServer, client_id: str, secret: Secret, token: Secret) -> bool:
-        """RFC 7009; safe to repeat. False where the server has no revocation endpoint."""
+    def revoke(self, client: OAuthClient, token: Secret) -> bool:
+        """RFC 7009; safe to repeat. False where the server has no revocation for access tokens."""
         ...

@@ -57,14 +57,21 @@ def problems(model: CredentialModel, of_proxy: bool, main: MainModel | None) -> 
     if model.kind in TABLES and model.kind not in _OPTIONAL and getattr(model, model.kind) is None:
         hint = f"README.md shows a credential of kind {model.kind}"
         yield (model.kind,), f"is missing; kind {model.kind} needs it", hint
+    yield from _inside(model)
+    if main is not None:
+        yield from _references(model, main)
+
+
+def _inside(model: CredentialModel) -> Iterator[Said]:
+    """What each kind says of its own table."""
     if model.api_key is not None:
         yield from ((("api_key", key), text, hint) for key, text, hint in api_key.problems(model.api_key))
     if model.approle is not None:
         yield from ((("approle", key), text, hint) for key, text, hint in approle.problems(model.approle))
     if model.database is not None:
         yield from ((("database", key), text, hint) for key, text, hint in database.problems(model.database))
-    if main is not None:
-        yield from _references(model, main)
+    if model.oauth2 is not None:
+        yield from ((("oauth2", key), text, hint) for key, text, hint in oauth2.problems(model.oauth2))
 
 
 def _misplaced(model: CredentialModel) -> Iterator[Said]:
