@@ -25,6 +25,7 @@ class Server(StrEnum):
     CONSUL = "consul"
     ENVOY = "envoy"
     POSTGRES = "postgres"
+    NODE = "node"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Source:
 
 
 def _nowhere_else(target: Path) -> None:
-    """A tree of programs, libraries and data: no single file of a package would run."""
+    """A tree of programs, libraries and data, or what its package manager must be there for."""
     raise Missing(f"{target.name} is not fetched from packages")
 
 
@@ -81,6 +82,7 @@ SOURCES: Mapping[Server, Source] = {
         "install PostgreSQL (Debian package `postgresql`), its programs are found where Debian puts them",
         folders="/usr/lib/postgresql/*/bin/postgres",
     ),
+    Server.NODE: Source("ROTATOR_NODE", ("node", "nodejs"), (), _nowhere_else, "install Node.js 18 or later, with npm"),
 }
 
 

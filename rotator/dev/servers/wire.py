@@ -30,15 +30,21 @@ class Wire:
         self._token_header = token_header
         self._timeout = timeout
 
-    def ask(self, method: str, path: str, token: Secret | None = None, body: Mapping[str, Any] | None = None) -> Reply:
-        """Never raises for what the network does: a server that starts refuses, resets and answers half."""
+    def ask(
+        self, method: str, path: str, token: Secret | None = None, body: Mapping[str, Any] | None = None, form: str = ""
+    ) -> Reply:
+        """body: sent as JSON; form: sent as it is, as a form. Never raises for what the network does: a server that
+        starts refuses, resets and answers half."""
         connection = self._connect()
         headers = {self._token_header: token.reveal()} if token else {}
+        if form:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        content = json.dumps(body) if body is not None else form or None
         try:
-            connection.request(method, path, body=None if body is None else json.dumps(body), headers=headers)
+            connection.request(method, path, body=content, headers=headers)
             answer = connection.getresponse()
-            content = answer.read()
-            return Reply(answer.status, json.loads(content) if content else None)
+            received = answer.read()
+            return Reply(answer.status, json.loads(received) if received else None)
         except ValueError:
             return Reply(answer.status)
         except (OSError, http.client.HTTPException):
