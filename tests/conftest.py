@@ -17,6 +17,7 @@ import pytest
 from rotator.dev.servers import given
 from rotator.dev.servers.consul import Consul
 from rotator.dev.servers.given import GivenConsul, GivenVault
+from rotator.dev.servers.oauth import OAuthServer
 from rotator.dev.servers.openbao import OpenBao, Storage
 from rotator.dev.servers.postgres import Postgres
 from tests.assets.servers import MISSING, or_missing
@@ -59,6 +60,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A server that tests of this process share: use accounts named after `unique`, and never stop it."""
     folder = tmp_path_factory.mktemp("postgres")
     with or_missing(lambda: Postgres.start(folder)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def oauth_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OAuthServer]:
+    """A server that tests of this process share: use clients named after `unique` (`set_client`), never stop it."""
+    with or_missing(lambda: OAuthServer.start(tmp_path_factory.mktemp("oauth"))) as server:
         yield server
 
 
