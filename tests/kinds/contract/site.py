@@ -1,4 +1,5 @@
-"""What a kind brings to the contract suite: one file `sites/<kind>.py` with `SITES = (SomeSite, …)`.
+"""What a kind brings to the contract suite: one file `sites/<kind>.py` with `SITES = (SomeSite, …)`. A kind of another
+package keeps its file to itself, and ROTATOR_CONTRACT_SITES names it.
 
 Several sites in one file are variants of one kind, for example one account and a pair. Everything is real: the
 clients, OpenBao, and where there is one the system that accepts the credential. The suite puts a wire before every
@@ -8,12 +9,16 @@ socket that loses replies on demand, so a site only names the clients.
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import os
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 from rotator.clients.vault import VaultSecrets
@@ -21,6 +26,7 @@ from rotator.clients.vault_admin import VaultAdmin
 from rotator.core.model import Facts
 from rotator.core.secret import Secret
 from rotator.core.spec import Spec
+from rotator.kinds import catalog
 from rotator.kinds.base import Kind, KindPorts
 from tests.kinds.contract import sites
 
@@ -82,7 +88,9 @@ class Site(ABC):
         return {}
 
     def build(self, ports: KindPorts) -> Kind:
-        """As the catalog does."""
+        """As the catalog does; a kind of this package without its neighbours."""
+        if self.kind not in catalog.own_names():
+            return catalog.build(ports)[self.kind]
         found: Kind = importlib.import_module(f"rotator.kinds.{self.kind}").build(ports)
         return found
 
@@ -101,8 +109,19 @@ class Site(ABC):
         return bool(cls.repeats) or cls.repeating is not Site.repeating
 
 
+@cache
 def found() -> tuple[type[Site], ...]:
-    """All sites of the folder, sorted by label."""
+    """All sites of the folder, and of the files that ROTATOR_CONTRACT_SITES names; sorted by label."""
     names = (module.name for module in pkgutil.iter_modules(sites.__path__))
-    modules = (importlib.import_module(f"{sites.__name__}.{name}") for name in names)
+    modules = [importlib.import_module(f"{sites.__name__}.{name}") for name in names]
+    modules += [_from_file(name) for name in os.environ.get("ROTATOR_CONTRACT_SITES", "").split(os.pathsep) if name]
     return tuple(sorted((one for module in modules for one in module.SITES), key=lambda one: str(one.label)))
+
+
+def _from_file(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"contract_site_{Path(name).parent.name}", name)
+    assert spec is not None, name
+    assert spec.loader is not None, name
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
