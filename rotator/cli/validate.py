@@ -22,10 +22,12 @@ def register(app: typer.Typer) -> None:
         """Check the configuration, with the environment on top; asks no server. Exit 3 when it is refused."""
         from rotator.config.load import load
         from rotator.config.problems import ConfigErrors
+        from rotator.kinds import catalog
 
         console = Console(output)
         try:
             loaded = load(Path(config), os.environ)
+            catalog.check(loaded)
         except ConfigErrors as refused:
             _refused(console, refused.problems)
             return Exit.CONFIG

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Mapping
 
 from rotator import kinds
-from rotator.core.errors import Code, Denied, Fault
+from rotator.config.kinds import choice
+from rotator.config.load import Loaded
+from rotator.core.errors import Code, Fault
+from rotator.kinds import foreign
 from rotator.kinds.base import Kind, KindPorts
 
-GROUP = "rotator.kinds"
-_NOT_KINDS = frozenset({"base", "catalog", "keeping"})
+_NOT_KINDS = frozenset({"base", "catalog", "foreign", "keeping"})
 
 
 def own_names() -> tuple[str, ...]:
@@ -24,14 +25,10 @@ def own_names() -> tuple[str, ...]:
     return tuple(sorted(name for name in found if name not in _NOT_KINDS and not name.startswith("_")))
 
 
-def foreign_names() -> tuple[str, ...]:
-    """The kinds of other packages that are installed here, sorted. Nothing is imported."""
-    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
-
-
 def names() -> tuple[str, ...]:
-    """The kinds that a configuration may name."""
-    return tuple(sorted({*own_names(), *foreign_names()}))
+    """The kinds that a configuration may name, of this package and of others. Nothing is imported."""
+    own = own_names()
+    return tuple(sorted({*own, *foreign.points(own)}))
 
 
 def build(ports: KindPorts) -> Mapping[str, Kind]:
@@ -40,15 +37,14 @@ def build(ports: KindPorts) -> Mapping[str, Kind]:
     Leaving a broken kind out would be worse: its credentials would silently stop being renewed.
     """
     own = {name: _own(name, ports) for name in own_names()}
-    foreign = {point.name: _foreign(point, ports) for point in entry_points(group=GROUP)}
-    taken = sorted(own.keys() & foreign.keys())
-    if taken:
-        raise Denied(
-            Code.CONFIG_INVALID,
-            f"an installed package brings a kind named {taken[0]!r}, which this package has itself",
-            hint="uninstall it, or have its entry point renamed",
-        )
-    return {**own, **foreign}
+    others = {name: foreign.build(point, ports) for name, point in foreign.points(own).items()}
+    return {**own, **others}
+
+
+def check(loaded: Loaded) -> None:
+    """What kinds of other packages say of their settings. Raises ConfigErrors or Denied, see `foreign.check`."""
+    if choice.foreign_names():
+        foreign.check(loaded, own_names())
 
 
 def _own(name: str, ports: KindPorts) -> Kind:
@@ -56,23 +52,7 @@ def _own(name: str, ports: KindPorts) -> Kind:
     factory = getattr(module, "build", None)
     if factory is None:
         raise Fault(Code.BUG, f"rotator/kinds/{name}.py is no kind: it has no build(ports)")
-    return _named(name, factory, ports, f"rotator/kinds/{name}.py")
-
-
-def _foreign(point: EntryPoint, ports: KindPorts) -> Kind:
-    try:
-        factory = point.load()
-    except (ImportError, AttributeError) as problem:
-        raise Denied(
-            Code.CONFIG_INVALID,
-            f"the kind {point.name!r} of another package cannot be loaded: {type(problem).__name__} at {point.value}",
-            hint="repair or uninstall that package; leaving it out would stop its rotations silently",
-        ) from None
-    return _named(point.name, factory, ports, point.value)
-
-
-def _named(name: str, factory: Callable[[KindPorts], Kind], ports: KindPorts, where: str) -> Kind:
-    kind = factory(ports)
+    kind: Kind = factory(ports)
     if kind.name != name:
-        raise Fault(Code.BUG, f"{where} calls its kind {kind.name!r}; file or entry point and kind have one name")
+        raise Fault(Code.BUG, f"rotator/kinds/{name}.py calls its kind {kind.name!r}; file and kind have one name")
     return kind
