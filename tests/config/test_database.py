@@ -61,6 +61,13 @@ def test_a_role_of_two_credentials_is_refused(write: Write) -> None:
     assert "reports-a" in text.splitlines()[found.line - 1]
 
 
+@pytest.mark.parametrize("name", ["", "a\\u0000b", "x" * 64])
+def test_a_database_without_a_usable_name_is_refused(write: Write, name: str) -> None:
+    """Empty, libpq would take the user's name instead."""
+    found = problems(write(GOOD + SERVER.replace('database = "orders"', f'database = "{name}"') + PAIR))
+    assert "databases.orders.database" in [one.path for one in found]
+
+
 def test_a_server_that_is_not_there_is_named(write: Write) -> None:
     """A misspelt reference."""
     (found,) = problems(write(GOOD + PAIR))

@@ -14,12 +14,15 @@ from rotator.core.kind_settings import DatabaseServer, DatabaseSettings
 # As Vault names static roles (framework.GenericNameRegex), without what a path of a policy would read as a wildcard.
 RoleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9_])?$")]
 
+# PostgreSQL cuts longer names (NAMEDATALEN); an empty one would stand for the user's name.
+DatabaseName = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,63}$")]
+
 
 class DatabaseServerModel(Model):
     """A PostgreSQL in which new passwords are tried. TLS is always verified: by `ca_file`, or by the system's CAs."""
 
     address: HostPort
-    database: str
+    database: DatabaseName
     ca_file: Path | None = None
 
 
