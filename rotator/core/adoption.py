@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -36,6 +36,16 @@ def evidence(facts: Facts, seen: Iterable[Seen], required: tuple[str, ...], now:
         return None
     proof = tuple((name, f"version {lately[name].version} serial {lately[name].serial}") for name in names)
     return Cause(Reason.ADOPTED, "every consumer runs it", proof, Actor(ActorKind.FOLLOWER, ",".join(names)))
+
+
+def everywhere(found: Mapping[str, Cause | None]) -> Cause | None:
+    """One cause of the evidence of several groups of consumers, by their names; None while any of them lacks it."""
+    complete = {name: cause for name, cause in found.items() if cause is not None}
+    if not found or len(complete) < len(found):
+        return None
+    proof = tuple((f"{name}/{node}", text) for name, cause in complete.items() for node, text in cause.evidence)
+    actor = Actor(ActorKind.FOLLOWER, ",".join(node for node, _ in proof))
+    return Cause(Reason.ADOPTED, "every consumer runs it", proof, actor)
 
 
 def laggards(facts: Facts, seen: Iterable[Seen], required: tuple[str, ...], now: datetime) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ class ProxySubject:
         while True:
             running, problem = self._look(applied.version.number, document, name)
             if running is not None:
-                return {name: running}
+                return {name: running, **_verify_keys(document)}
             if clock.monotonic() >= deadline:
                 raise problem
             self._tools.pause(0.1)
@@ -175,6 +175,14 @@ class ProxySubject:
         layout, keys = self._node.layout, self._node.keys
         found = [keys.read(layout.part(self._name, wanted.number, part)) for part in range(manifest.parts)]
         return versions.join(manifest, [entry.value for entry in found if entry is not None])
+
+
+def _verify_keys(document: Document) -> Mapping[str, Running]:
+    """The signing keys whose newest version the proxy knows, now that it runs this document."""
+    return {
+        signer: Running(int(facts["version"]), str(facts["serial"]), str(facts["fingerprint"]))
+        for signer, facts in document.signers().items()
+    }
 
 
 def server_credential(document: Document) -> tuple[str, Mapping[str, Any]]:

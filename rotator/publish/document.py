@@ -15,6 +15,7 @@ from typing import Any
 from rotator.core.errors import Code, Rejected
 from rotator.core.fleet import Fleet, Proxy, Scope
 from rotator.core.identity import Owner, OwnerKind, spiffe_id
+from rotator.core.jwk import jwks
 from rotator.core.model import Facts
 from rotator.core.spec import Spec
 from rotator.publish import canonical
@@ -36,6 +37,19 @@ class Document:
         """Credential name -> its facts as published (`credential_facts`)."""
         found: Mapping[str, Mapping[str, Any]] = self.content["certificates"]
         return found
+
+    def signers(self) -> Mapping[str, Mapping[str, Any]]:
+        """Signing key -> version, serial (the `kid`) and fingerprint of its newest verify key in here."""
+        found: Mapping[str, Mapping[str, Any]] = self.content["trust"].get("signers", {})
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class SignerKeys:
+    """What proxies are told of one signing key. `signer`: its name as a credential. `keys`: newest first."""
+
+    signer: str
+    keys: tuple[Facts, ...]
 
 
 def config_section(fleet: Fleet, proxy: Proxy) -> dict[str, Any]:
@@ -75,17 +89,27 @@ def credential_facts(spec: Spec, facts: Facts) -> dict[str, Any]:
     }
 
 
-def compose(proxy: str, config: Mapping[str, Any], trust: tuple[str, ...], certificates: Mapping[str, Any]) -> Document:
+def compose(
+    proxy: str,
+    config: Mapping[str, Any],
+    trust: tuple[str, ...],
+    certificates: Mapping[str, Any],
+    signers: tuple[SignerKeys, ...] = (),
+) -> Document:
     """One document from its three sections. `trust`: PEM certificates that may sign agents, in any order."""
     content = {
         "format": FORMAT,
         "proxy": proxy,
         "config": config,
-        "trust": {"bundle": sorted(trust)},
+        "trust": {"bundle": sorted(trust), **_verification(signers)},
         "certificates": certificates,
     }
-    body = canonical.encode(content)
-    return Document(proxy, content, body, canonical.digest(body), canonical.digest(canonical.encode(config)))
+    return _document(content)
+
+
+def with_trust(document: Document, trust: Mapping[str, Any]) -> Document:
+    """The same content with another trust section."""
+    return _document({**document.content, "trust": trust})
 
 
 def parse(body: bytes, expected_digest: str) -> Document:
@@ -103,6 +127,26 @@ def expires_at(document: Document) -> datetime | None:
     """When the first of its certificates runs out; None without certificates."""
     ends = [datetime.fromisoformat(facts["not_after"]) for facts in document.certificates().values()]
     return min(ends, default=None)
+
+
+def _document(content: Mapping[str, Any]) -> Document:
+    body, config = canonical.encode(content), canonical.encode(content["config"])
+    return Document(content["proxy"], content, body, canonical.digest(body), canonical.digest(config))
+
+
+def _verification(signers: tuple[SignerKeys, ...]) -> dict[str, Any]:
+    """`jwks`: the JWK Set by which tokens are verified. `signers`: the newest version of each signing key in it, by
+    which a node says what it has adopted. Nothing where there are no tokens."""
+    if not signers:
+        return {}
+    newest = {one.signer: one.keys[0] for one in signers if one.keys}
+    return {
+        "jwks": jwks(facts for one in signers for facts in one.keys),
+        "signers": {
+            name: {"version": facts.version, "serial": facts.serial, "fingerprint": facts.fingerprint}
+            for name, facts in newest.items()
+        },
+    }
 
 
 def _scope(scope: Scope) -> dict[str, Any]:

@@ -78,8 +78,9 @@ class Advance:
     def walk(self, targets: Sequence[CredentialId], fence: Fence) -> tuple[Event, ...]:
         """Moves these credentials as far as they go now; returns what happened. Raises Fault when memory fails.
 
-        Proxy credentials stop at `verified`: their documents are published by `documents.py`, which calls back with
-        `published`. Records that somebody else changed are left in `lost` for the cycle to load again.
+        Credentials of proxies and signing keys stop at `verified`: their documents are published by `documents.py`,
+        which calls back with `published`. Records that somebody else changed are left in `lost` for the cycle to load
+        again.
         """
         happened: list[Event] = []
         lanes: deque[Generator[None, None, None]] = deque()
@@ -105,7 +106,7 @@ class Advance:
         }
 
     def published(self, targets: Iterable[CredentialId], fault: Fault | None, fence: Fence) -> tuple[Event, ...]:
-        """Closes the intents of verified proxy credentials whose document is now in force, or was refused."""
+        """Closes the intents of verified credentials whose document is now in force, or was refused."""
         steps = [step for step in self._steps(targets) if step.do.action is Action.PUBLISH]
         events = {step.spec.id: self._outcome(step, fault) for step in steps}
         self.write(events, fence)
@@ -190,7 +191,7 @@ class Advance:
         return events
 
     def _publish(self, steps: Sequence[Step], fence: Fence) -> Happened:
-        """Agents' facts, many agents in one transaction. Proxies are published by document."""
+        """Agents' facts, many agents in one transaction. Proxies and signing keys are published by document."""
         ready = [step for step in steps if step.spec.id.owner.kind is OwnerKind.AGENT]
         if not ready:
             return {}
@@ -224,7 +225,7 @@ def wake_at(spec: Spec, record: Record, now: datetime) -> datetime:
     decision = decide(spec, record, now)
     if isinstance(decision, Wait):
         return decision.until
-    by_document = decision.action is Action.PUBLISH and spec.id.owner.kind is OwnerKind.PROXY
+    by_document = decision.action is Action.PUBLISH and spec.id.owner.kind is not OwnerKind.AGENT
     return now + DOCUMENT_PASS if by_document else now
 
 

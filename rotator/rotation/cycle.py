@@ -123,6 +123,7 @@ class Cycle:
             run.part("facts", reign.repair_facts)
             run.part("trust", self._refresh_trust)
             self._publish_documents(run, reign)
+            run.part("signers", reign.publish_signers)
         run.part("reload", reign.reload_lost)
 
     def _publish_documents(self, run: _Run, reign: Reign) -> None:

@@ -20,7 +20,7 @@ from rotator.core.reasons import Cause, Reason
 from rotator.core.spec import Spec
 from rotator.ports import Audit, Clock, Failpoint, Fence
 from rotator.publish import document as documents
-from rotator.publish.document import Document
+from rotator.publish.document import Document, SignerKeys
 from rotator.publish.versions import Pointer
 from rotator.records.open_intents import OpenIntent
 from rotator.rotation.shelf import Held, Hold, Issue, Shelf
@@ -73,7 +73,14 @@ class Publication:
     def known(self, proxy: str) -> Published | None:
         return self._known.get(proxy)
 
-    def reconcile(self, proxy: Proxy, trust: tuple[str, ...], certificates: Certificates, fence: Fence) -> bool:
+    def reconcile(
+        self,
+        proxy: Proxy,
+        trust: tuple[str, ...],
+        certificates: Certificates,
+        fence: Fence,
+        signers: tuple[SignerKeys, ...] = (),
+    ) -> bool:
         """Publishes a new version when the wanted document is not the one in force; True when it is in force now.
 
         Does nothing (False) while a certificate of the proxy does not exist yet: a partial document is never published
@@ -85,7 +92,7 @@ class Publication:
         found = self._look(proxy.name)
         self._settle(proxy.name)
         drifted = self._note_drift(proxy.name, before, found)
-        wanted = self._wanted(proxy, trust, certificates, found)
+        wanted = self._wanted(proxy, trust, certificates, signers, found)
         if found.document is not None and found.document.digest == wanted.digest:
             return True
         self._publish(wanted, _why(found, wanted, drifted), found, found.held.hold, fence)
@@ -105,7 +112,7 @@ class Publication:
         wanted = self._config_of(proxy)
         digest = documents.compose(proxy.name, wanted, (), {}).config_digest
         hold = Hold(digest, version) if digest != old.config_digest else None
-        return self._publish(old, cause, found, hold, fence)
+        return self._publish(_trusting(old, found.document), cause, found, hold, fence)
 
     def release(self, proxy: str, fence: Fence) -> bool:
         """Ends a hold, so that the configuration is published again; False when there was none."""
@@ -168,17 +175,25 @@ class Publication:
             self._config[proxy.name] = documents.config_section(self._fleet, proxy)
         return self._config[proxy.name]
 
-    def _wanted(self, proxy: Proxy, trust: tuple[str, ...], certificates: Certificates, found: Published) -> Document:
+    def _wanted(
+        self,
+        proxy: Proxy,
+        trust: tuple[str, ...],
+        certificates: Certificates,
+        signers: tuple[SignerKeys, ...],
+        found: Published,
+    ) -> Document:
         facts = {name: documents.credential_facts(spec, known) for name, (spec, known) in certificates.items()}
         hold = found.held.hold
-        key = (trust, tuple(sorted((name, f["fingerprint"], f["kv_version"]) for name, f in facts.items())), hold)
+        held_facts = tuple(sorted((name, f["fingerprint"], f["kv_version"]) for name, f in facts.items()))
+        key = (trust, held_facts, hold, signers)
         cached = self._composed.get(proxy.name)
         if cached is not None and cached[0] == key:
             return cached[1]
-        wanted = documents.compose(proxy.name, self._config_of(proxy), trust, facts)
+        wanted = documents.compose(proxy.name, self._config_of(proxy), trust, facts, signers)
         if hold is not None and hold.withdrawn == wanted.config_digest:
             held = self._tools.shelf.document(proxy.name, hold.version)
-            wanted = documents.compose(proxy.name, held.content["config"], trust, facts)
+            wanted = documents.compose(proxy.name, held.content["config"], trust, facts, signers)
         self._composed[proxy.name] = (key, wanted)
         return wanted
 
@@ -262,3 +277,8 @@ def _why(found: Published, wanted: Document, drifted: bool) -> Cause:
         raise Rejected(Code.DOCUMENT_CORRUPT, "two documents differ by digest and in no section")
     evidence = tuple(("section", name) for name, _ in changed)
     return Cause(changed[0][1], "the published document is not the wanted one", evidence)
+
+
+def _trusting(old: Document, in_force: Document | None) -> Document:
+    """The old content with the trust of now: it only moves forward, or a token of the new key would be refused."""
+    return old if in_force is None else documents.with_trust(old, in_force.content["trust"])

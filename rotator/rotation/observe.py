@@ -12,7 +12,8 @@ from rotator.core.errors import Rejected
 from rotator.core.events import Adopted
 from rotator.core.fleet import Fleet
 from rotator.core.identity import CredentialId, Owner, OwnerKind
-from rotator.core.model import Record
+from rotator.core.model import Facts, Record
+from rotator.core.reasons import Cause
 from rotator.ports import Entry, Keys
 from rotator.publish import report as reports
 from rotator.publish.layout import Layout
@@ -38,8 +39,8 @@ class Observer:
         self._required = {Owner(OwnerKind.PROXY, proxy.name): proxy.nodes for proxy in fleet.proxies}
 
     def look(self, owners: Iterable[Owner]) -> Observed:
-        """The reports of these owners; a foreign or damaged report counts as none."""
-        wanted = sorted(set(owners))
+        """The reports of these owners; a foreign or damaged report counts as none. Signing keys have none."""
+        wanted = sorted(owner for owner in set(owners) if owner.kind is not OwnerKind.SIGNER)
         agents = [owner for owner in wanted if owner.kind is OwnerKind.AGENT]
         found: dict[Owner, tuple[Report, ...]] = {}
         if len(agents) > SINGLE_READS:
@@ -55,11 +56,21 @@ class Observer:
         for record in records:
             if record.current is None or not adoption.awaited(record):
                 continue
-            seen = sightings(observed.reports.get(record.id.owner, ()), record.id.name)
-            cause = adoption.evidence(record.current, seen, self._required.get(record.id.owner, ()), now)
+            cause = self._evidence(record.id, record.current, observed, now)
             if cause is not None:
                 events[record.id] = Adopted(now, record.id, cause, record.current)
         return events
+
+    def _evidence(self, target: CredentialId, facts: Facts, observed: Observed, now: datetime) -> Cause | None:
+        """The consumers of a signing key are the nodes of all proxies, which name it in full."""
+        if target.owner.kind is not OwnerKind.SIGNER:
+            seen = sightings(observed.reports.get(target.owner, ()), target.name)
+            return adoption.evidence(facts, seen, self._required.get(target.owner, ()), now)
+        found = {}
+        for proxy, nodes in self._required.items():
+            seen = sightings(observed.reports.get(proxy, ()), str(target))
+            found[str(proxy)] = adoption.evidence(facts, seen, nodes, now)
+        return adoption.everywhere(found)
 
     def _look_at_all_agents(self) -> Mapping[Owner, tuple[Report, ...]]:
         prefix = f"{self._layout.prefix}agent/"

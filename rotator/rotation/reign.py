@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from rotator.core.decide import decide
@@ -15,6 +15,7 @@ from rotator.core.plan import Row, by_urgency
 from rotator.core.reasons import Cause, Reason
 from rotator.core.spec import Spec, Suspension
 from rotator.ports import Fence, Keys, Stored
+from rotator.publish.document import SignerKeys
 from rotator.publish.layout import Layout
 from rotator.records import requests
 from rotator.rotation.advance import Advance, Crew, Memory, wake_at
@@ -23,6 +24,7 @@ from rotator.rotation.agents import facts_to_publish
 from rotator.rotation.documents import Publication, Tools
 from rotator.rotation.observe import Observed, Observer
 from rotator.rotation.shelf import Shelf
+from rotator.rotation.standing import Standing, keys_of
 
 # Waves that one cycle walks before it looks at requests and reports again.
 WAVES_PER_CYCLE = 8
@@ -31,7 +33,7 @@ FACTS_EVERY = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Realm:
-    """What does not change with leadership: the configuration and the clients."""
+    """What does not change with leadership: the configuration and the clients. standing: as the kinds know it."""
 
     fleet: Fleet
     keys: Keys
@@ -39,6 +41,7 @@ class Realm:
     crew: Crew
     tools: Tools
     observer: Observer
+    standing: Standing = field(default_factory=Standing)
 
     @property
     def shelf(self) -> Shelf:
@@ -53,6 +56,7 @@ class Reign:
         self.fence = fence
         loaded = {CredentialId.parse(target): stored for target, stored in realm.crew.journal.load().items()}
         self.memory = Memory({spec.id: spec for spec in realm.fleet.specs()}, loaded)
+        realm.standing.serve(lambda signer: self.memory.get(signer).record)
         self.advance = Advance(realm.crew, self.memory)
         self.publication = Publication(realm.tools, realm.fleet)
         self.agenda = Agenda()
@@ -145,11 +149,29 @@ class Reign:
     def publish_document(self, proxy: Proxy, trust: tuple[str, ...]) -> tuple[Event, ...]:
         """Brings the document of one proxy up to date and closes the intents of its certificates."""
         targets = [spec.id for spec in proxy.credentials]
-        if not self.publication.reconcile(proxy, trust, self.certificates(proxy), self.fence):
+        if not self.publication.reconcile(proxy, trust, self.certificates(proxy), self.fence, self.signers()):
             return ()
         events = self.advance.published(targets, None, self.fence)
         self._schedule(targets)
         return events
+
+    def signers(self) -> tuple[SignerKeys, ...]:
+        """What every proxy's document should say of the keys that sign tokens."""
+        return tuple(keys_of(spec.id, self.memory.get(spec.id).record) for spec in self.realm.fleet.signers)
+
+    def publish_signers(self) -> tuple[Event, ...]:
+        """Closes the intents of signing keys whose new verify key is in the documents of all proxies."""
+        targets = [one.signer for one in self.signers() if one.keys and self._in_every_document(one)]
+        events = self.advance.published([CredentialId.parse(target) for target in targets], None, self.fence)
+        self._schedule(CredentialId.parse(target) for target in targets)
+        return events
+
+    def _in_every_document(self, keys: SignerKeys) -> bool:
+        """A proxy whose document is not known, or cannot be published, holds the key back: it could not verify."""
+        newest = keys.keys[0].serial
+        known = [self.publication.known(proxy.name) for proxy in self.realm.fleet.proxies]
+        documents = [one.document if one is not None else None for one in known]
+        return all(one is not None and one.signers().get(keys.signer, {}).get("serial") == newest for one in documents)
 
     def _documents_adopted(self) -> tuple[Event, ...]:
         """Tells once per version that every node of a proxy runs it, with the time it took."""
