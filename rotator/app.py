@@ -27,6 +27,7 @@ from rotator.clients.vault import VaultSecrets
 from rotator.clients.vault_approle import VaultAppRoles
 from rotator.clients.vault_database import VaultDatabases
 from rotator.clients.vault_paths import VaultPathCalls
+from rotator.clients.vault_transit import VaultTransit
 from rotator.config.load import load as load_configuration
 from rotator.config.settings import Settings
 from rotator.core.errors import Fault
@@ -53,6 +54,7 @@ from rotator.rotation.observe import Observer
 from rotator.rotation.perform import Performer
 from rotator.rotation.reign import Realm
 from rotator.rotation.shelf import Shelf
+from rotator.rotation.standing import Standing
 from rotator.rotation.view import View
 from rotator.telemetry import logs
 from rotator.telemetry.board import Board
@@ -177,6 +179,7 @@ def _left_open(audit_file: Path) -> tuple[OpenIntent, ...]:
 
 def _realm(settings: Settings, clients: Clients) -> Realm:
     layout, clock = Layout(settings.consul.prefix), clients.clock
+    standing = Standing()
     kinds = catalog.build(
         KindPorts(
             clients.vault,
@@ -187,6 +190,8 @@ def _realm(settings: Settings, clients: Clients) -> Realm:
             databases=PostgresLogins(),
             paths=VaultPathCalls(clients.vault.calls),
             authorization=HttpAuthorizationServers(clock),
+            transit=VaultTransit(clients.vault.calls),
+            signers=standing,
         )
     )
     journal = ConsulJournal(JournalPorts(clients.keys, clients.audit, clock, clients.failpoint), layout)
@@ -203,7 +208,7 @@ def _realm(settings: Settings, clients: Clients) -> Realm:
     shelf = Shelf(clients.keys, layout)
     tools = Tools(shelf, clients.audit, clock, clients.failpoint, settings.service.versions_kept)
     observer = Observer(clients.keys, layout, settings.fleet)
-    return Realm(settings.fleet, clients.keys, layout, crew, tools, observer)
+    return Realm(settings.fleet, clients.keys, layout, crew, tools, observer, standing)
 
 
 Windows = tuple[Board, CollectorRegistry, Counters, Pulse, Painter]
