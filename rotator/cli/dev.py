@@ -27,11 +27,12 @@ def dev(
 ) -> int:
     """Start OpenBao, Consul, Envoy, the service, followers and traffic here, and show what happens.
 
-    Certificates live for a minute. Ends with a summary; exit 1 when a request failed that should have passed, passed
+    Certificates live for a minute, and so do a JWT, an API key, a secret-id, a database password and an OAuth2 token.
+    Ends with a summary; exit 1 when a request failed that should have passed, passed
     that should have been refused, or the audit chain does not verify.
     """
     from rotator.dev import demo
-    from rotator.dev.world import World
+    from rotator.dev.world import Options, World
 
     console = Console(output)
     stop = threading.Event()
@@ -40,7 +41,7 @@ def dev(
     place = directory or Path(tempfile.mkdtemp(prefix="rotator-dev-"))
     console.say(f"everything lies below {place}")
     try:
-        with World(place, console.say) as world:
+        with World(place, console.say, Options(kinds=True, missing_allowed=True)) as world:
             for line in _welcome(world):
                 console.say(line)
             with _shown(console, world) as each:

@@ -11,28 +11,36 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from rotator.clients.clock import SystemClock
 from rotator.clients.files import write_atomic
+from rotator.clients.vault_admin import VaultAdmin
 from rotator.config.load import load_settings
 from rotator.config.settings import Settings
+from rotator.connect import open_keys
 from rotator.core.errors import Code, Unavailable
-from rotator.dev import fleet
+from rotator.dev import fleet, sources
 from rotator.dev.caller import Answer, Door, agent_identity, call
-from rotator.dev.fleet import Place, Size
+from rotator.dev.fleet import Place, Size, Sources
 from rotator.dev.servers import ports
 from rotator.dev.servers.consul import Consul
 from rotator.dev.servers.envoy import Envoy
 from rotator.dev.servers.locate import Server, find
 from rotator.dev.servers.openbao import OpenBao, Storage
 from rotator.dev.servers.process import Child
+from rotator.dev.sources import NOTHING, Running
 from rotator.dev.upstream import Upstream
+from rotator.ports import Keys
 from rotator.provision import identities
 from rotator.provision.endpoints import consul_admin, vault_admin
 from rotator.provision.identities import Handout
+from rotator.publish.layout import Layout
+from rotator.rotation.shelf import Shelf
 
 Tell = Callable[[str], None]
 READY_SECONDS = 60.0
@@ -43,12 +51,16 @@ class Options:
     """size: of the fleet. environment: extra variables of the service process (failpoints). storage: of OpenBao.
 
     consul_watch: `consul watch` calls `rotator watch-handler` for the proxy, in place of `rotator follow`.
+    kinds: one agent has a credential of every kind, accepted by real systems. missing_allowed: what cannot be had of
+    these systems is left out and named.
     """
 
     size: Size = field(default_factory=Size)
     environment: Mapping[str, str] | None = None
     storage: Storage = Storage.INMEM
     consul_watch: bool = False
+    kinds: bool = False
+    missing_allowed: bool = False
 
 
 class World:
@@ -100,6 +112,32 @@ class World:
     def settings(self) -> Settings:
         return load_settings(self.config, {})
 
+    @cached_property
+    def vault(self) -> VaultAdmin:
+        """OpenBao with its root token: for looking and for an administrator's deeds."""
+        return vault_admin(self.settings().vault, self.openbao.root_token)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Consul with its management token."""
+        settings = replace(self.settings().consul, token=self.consul.management_token, token_file=None)
+        return open_keys(settings, SystemClock())
+
+    def document(self, proxy: str) -> Mapping[str, Any]:
+        """The content of the document in force."""
+        shelf = Shelf(self.keys, Layout())
+        pointer, _ = shelf.pointer(proxy)
+        if pointer is None:
+            raise Unavailable(Code.DOCUMENT_CORRUPT, f"nothing is published for proxy/{proxy}")
+        return shelf.document(proxy, pointer.version).content
+
+    def consul_keys(self) -> Mapping[str, bytes]:
+        """Everything in Consul's key-value store."""
+        return {entry.key: entry.value for entry in self.keys.read_below("")}
+
+    def pause(self, seconds: float) -> None:
+        self._pause.wait(seconds)
+
     def start_service(self, environment: Mapping[str, str] | None = None) -> Child:
         """One more run of the service process, over the same state."""
         child = self._rotator("service", ["run", "--config", str(self.config)], environment)
@@ -129,6 +167,7 @@ class World:
         for upstream in self.upstreams.values():
             upstream.start()
             self._stack.callback(upstream.stop)
+        self.sources = self._start_sources()
         self.place = self._place()
         self._tell("setting up mounts, roles, policies and least-privilege identities")
         self.handouts = self._bootstrap()
@@ -153,13 +192,24 @@ class World:
             state=self.directory / "state",
             secrets=self.directory / "secrets",
             envoy=find(Server.ENVOY),
+            sources=self.sources.sources() if self.options.kinds else Sources(),
         )
+
+    def _start_sources(self) -> Running:
+        """The systems that accept other kinds than certificates."""
+        if not self.options.kinds:
+            return NOTHING
+        self._tell("starting PostgreSQL and an OAuth 2.0 server")
+        running = sources.start(self.directory, self._stack, required=not self.options.missing_allowed)
+        for sentence in running.missing:
+            self._tell(sentence)
+        return running
 
     def _bootstrap(self) -> Mapping[str, Handout]:
         """Both servers from the configuration, then every identity into a file of its own."""
         size = self.options.size
         for agent in size.names:
-            self.write_agent(agent, fleet.agent_file(agent, size))
+            self.write_agent(agent, fleet.agent_file(agent, size, self.place.sources))
         write_atomic(self.place.secrets / "service.secret-id", "not yet")
         write_atomic(self.place.secrets / "service.consul-token", "not yet")
         write_atomic(self.config, fleet.main_file(self.place, size))
@@ -167,6 +217,8 @@ class World:
         vault = vault_admin(settings.vault, self.openbao.root_token)
         consul = consul_admin(settings.consul, self.consul.management_token)
         handouts = identities.prepare(settings, vault, consul)
+        if self.options.kinds:
+            sources.prepare(self.sources, vault)
         for who, handout in handouts.items():
             name = who.replace("/", "-")
             write_atomic(self.place.secrets / f"{name}.secret-id", handout.secret_id)

@@ -11,8 +11,12 @@ from rotator.core.errors import Code, Denied
 from rotator.core.secret import Secret
 
 
+def vault_endpoint(settings: VaultSettings) -> Endpoint:
+    return _endpoint(settings.address, settings.namespace, settings.tls)
+
+
 def vault_admin(settings: VaultSettings, token: Secret) -> VaultAdmin:
-    return VaultAdmin(_endpoint(settings.address, settings.namespace, settings.tls), token)
+    return VaultAdmin(vault_endpoint(settings), token)
 
 
 def service_token(settings: VaultSettings) -> Secret | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from rotator.dev.servers.postgres import Postgres
 
 from rotator.dev.servers.consul import Consul
 from rotator.dev.servers.openbao import OpenBao, Storage
@@ -19,7 +20,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     with (
         or_missing(lambda: OpenBao.start(folder / "openbao", storage=Storage.INMEM, audit=audit)) as openbao,
         or_missing(lambda: Consul.start(folder / "consul")) as consul,
+        or_missing(lambda: Postgres.start(folder / "postgres")) as postgres,
     ):
-        made = Servers(openbao, consul, audit)
+        made = Servers(openbao, consul, postgres, audit)
         prepare(made, folder / "base")
         yield made

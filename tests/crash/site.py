@@ -13,21 +13,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rotator.dev.servers.postgres import Postgres
+
 from rotator import connect
 from rotator.clients.clock import SystemClock
 from rotator.clients.files import write_atomic
+from rotator.clients.vault_admin import VaultAdmin
 from rotator.config.load import load_settings
 from rotator.config.settings import Settings
 from rotator.core.errors import Denied
 from rotator.core.identity import CredentialId, Owner, OwnerKind
 from rotator.core.model import Record
 from rotator.core.reasons import Actor, ActorKind
+from rotator.core.secret import Secret
 from rotator.dev.servers import ports
 from rotator.dev.servers.consul import Consul
 from rotator.dev.servers.openbao import OpenBao
 from rotator.dev.servers.process import Child
 from rotator.ports import Put
-from rotator.provision import consul_policy, identities
+from rotator.provision import consul_policy, identities, vault_policy
 from rotator.provision.endpoints import consul_admin, vault_admin
 from rotator.provision.principals import SERVICE
 from rotator.publish import report as reports
@@ -36,6 +40,8 @@ from rotator.publish.report import NodeState, Running
 from rotator.records import codec, requests
 from rotator.records.requests import InboxRequest, RequestKind, RequestState
 from rotator.rotation.shelf import Shelf
+from tests.crash import sources
+from tests.crash.sources import CERTIFICATE, Source
 
 STEP_SECONDS = 45.0
 POLL_SECONDS = 0.1
@@ -53,14 +59,17 @@ class Servers:
 
     openbao: OpenBao
     consul: Consul
+    postgres: Postgres
     vault_audit: Path
 
 
 class Site:
     """Not for several threads at once; several sites may live side by side."""
 
-    def __init__(self, servers: Servers, directory: Path, name: str) -> None:
+    def __init__(self, servers: Servers, directory: Path, name: str, source: Source = CERTIFICATE) -> None:
+        """source: of the credential of the agent whose rotations are interrupted."""
         self.name = name
+        self.source = source
         self.directory = directory
         self._servers = servers
         self._pause = threading.Event()
@@ -143,20 +152,33 @@ class Site:
             return ""
         return str((token.get("meta") or {}).get("role_name", ""))
 
-    def private_keys(self) -> list[str]:
-        """The private keys that are in Vault now."""
-        found = []
-        for folder, target in (("agents", self.agent), ("agents", self.other), ("proxies", self.proxy)):
-            stored = self.vault.read(f"kv/data/{folder}/{target.owner.name}/tls") or {}
-            found.append(str((stored.get("data") or {}).get("private_key", "")))
-        return found
+    def material(self, target: CredentialId) -> Mapping[str, Any]:
+        """The newest KV version of a credential."""
+        folder = "agents" if target.owner.kind is OwnerKind.AGENT else "proxies"
+        stored = self.vault.read(f"kv/data/{folder}/{target.owner.name}/tls") or {}
+        return dict(stored.get("data") or {})
+
+    def secrets(self) -> list[str]:
+        """The secrets that are in Vault now, one of each credential."""
+        own = str(self.material(self.agent).get(self.source.secret, ""))
+        return [own, *(str(self.material(one).get("private_key", "")) for one in (self.other, self.proxy))]
+
+    def accepted(self) -> bool:
+        """Whether the system behind it takes what lies in Vault for the agent now."""
+        return self.source.accepted(self, dict(self.material(self.agent)))
+
+    def stranger(self) -> VaultAdmin:
+        """Vault without any token."""
+        return vault_admin(self.settings.vault, Secret("none"))
 
     def issued(self) -> int:
-        """How many certificates Vault has made for the service of this site."""
+        """How many certificates, and credentials of the agent's kind, Vault has made for the service of this site."""
         calls = (json.loads(line) for line in self._servers.vault_audit.read_text().splitlines() if self.name in line)
         mine = (call for call in calls if (call["auth"].get("metadata") or {}).get("role_name") == self.name)
         answered = (call for call in mine if call["type"] == "response" and not call.get("error"))
-        return sum(1 for call in answered if "/issue/" in call["request"]["path"])
+        written = (call["request"] for call in answered if call["request"]["operation"] in ("create", "update"))
+        kinds = {CERTIFICATE, self.source}
+        return sum(1 for request in written if any(kind.made_by(request["path"]) for kind in kinds))
 
     def audits(self) -> list[Path]:
         return sorted(self.directory.glob("*/audit.jsonl"))
@@ -198,8 +220,11 @@ class Site:
         consul = replace(self.settings.consul, token=servers.consul.management_token, token_file=None)
         self.keys = connect.open_keys(consul, self.clock)
         self.shelf = Shelf(self.keys, self.layout)
+        self.source.prepare(servers, self.vault, self.agent.owner.name)
+        policy = vault_policy.text(self.settings, SERVICE)
+        self.vault.write(f"sys/policies/acl/crash-{self.name}", {"policy": policy})
         path = f"auth/approle/role/{self.name}"
-        self.vault.write(path, {"token_policies": [SERVICE.policy], "token_no_default_policy": True})
+        self.vault.write(path, {"token_policies": [f"crash-{self.name}"], "token_no_default_policy": True})
         role = self.vault.read(f"{path}/role-id") or {}
         write_atomic(secrets / "role-id", str(role["role_id"]))
         write_atomic(secrets / "secret-id", str(self.vault.write(f"{path}/secret-id", {})["secret_id"]))
@@ -209,7 +234,8 @@ class Site:
     def _config(self, instance: str, port: int) -> str:
         secrets = self.directory / "secrets"
         role = (secrets / "role-id").read_text() if (secrets / "role-id").exists() else "not yet"
-        return config(self._servers, self.directory, self.name, instance, port).replace("@ROLE@", role)
+        text = config(self._servers, self.directory, self.name, instance, port, self.source)
+        return text.replace("@ROLE@", role)
 
 
 def prepare(servers: Servers, directory: Path) -> Settings:
@@ -222,12 +248,17 @@ def prepare(servers: Servers, directory: Path) -> Settings:
     settings = load_settings(directory / "base.toml", {})
     vault = vault_admin(settings.vault, servers.openbao.root_token)
     identities.prepare(settings, vault, consul_admin(settings.consul, servers.consul.management_token))
+    if not any(one.startswith("database/") for one in vault.read("sys/mounts") or {}):
+        vault.write("sys/mounts/database", {"type": "database"})
+    sources.connect(servers, vault)
     return settings
 
 
-def config(servers: Servers, directory: Path, name: str, instance: str, port: int) -> str:
-    """Certificates of an hour: nothing becomes due by itself while a test runs."""
+def config(servers: Servers, directory: Path, name: str, instance: str, port: int, source: Source = CERTIFICATE) -> str:
+    """Credentials of an hour: nothing becomes due by itself while a test runs."""
     secrets = directory / "secrets"
+    tables = {"a": f'kind = "{source.kind}"\n{source.table(f"{name}-a")}', "b": ""}
+    database = servers.postgres
     agents = "\n".join(
         f"""\
 [agents.{name}-{agent}]
@@ -235,8 +266,9 @@ owner = "crash"
 scopes = [{{ proxy = "{name}-p", path = "/{agent}", methods = ["GET"], permission = "read" }}]
 [agents.{name}-{agent}.credentials.tls]
 ttl = "1h"
+{table}
 """
-        for agent in "ab"
+        for agent, table in tables.items()
     )
     return f"""\
 trust_domain = "crash.example"
@@ -256,6 +288,10 @@ session_ttl = "10s"
 lock_delay = "1s"
 prefix = "crash/{name}/"
 tls = {{ ca_file = "{servers.consul.ca_file}" }}
+[databases.crash]
+address = "{database.host}:{database.port}"
+database = "{database.database}"
+ca_file = "{database.ca_file}"
 [policies.default]
 overlap = "1s"
 outage_budget = "10m"

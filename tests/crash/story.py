@@ -52,8 +52,8 @@ class Case:
         return f"{action}:{point or self.point}:{target}:{count or self.count}"
 
 
-# The second pass of the agent's points is its renewal. K8 is J2.7, K11 does not exist (one action retires), K15 is the
-# third pass of the proxy's points.
+# The second pass of the agent's points is its renewal. K8 is J2.7, K11 is for kinds with several actions to retire, K15
+# is the third pass of the proxy's points.
 CASES: Sequence[Case] = (
     Case("K0"),
     Case("J1", count=5, intents=3),  # the intent is audited and not recorded
@@ -75,6 +75,7 @@ CASES: Sequence[Case] = (
     Case("J1", count=8, published=True),
     Case("K9", count=1, published=True),
     Case("K10", count=1, published=True),
+    Case("K11", count=1, published=True),
     Case("K12", count=1, published=True),
     Case("J1", count=9, published=True),
     Case("J2", count=9, published=True),

@@ -1,7 +1,8 @@
 """kill -9, SIGTERM and SIGSTOP at every failpoint of the real service over real OpenBao and Consul (reliability 3.3).
 
 `make test` runs a handful with a restart; ROTATOR_CRASH=full (`make crash`) all points with restart and take-over, some
-with SIGTERM and SIGSTOP: about five minutes on two cores. ROTATOR_CRASH_ONLY=K4.2-freeze runs what contains that text.
+with SIGTERM and SIGSTOP: about six minutes on two cores; ROTATOR_CRASH=kinds (`make test-kinds`) those of the kinds
+that are not certificates. ROTATOR_CRASH_ONLY=K4.2-freeze runs what contains that text.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import pytest
 
 from . import history
 from .site import Servers, Site
+from .sources import APPROLE, CERTIFICATE, DATABASE, Source
 from .story import CASES, CERTIFICATES, DOCUMENTS, Case, Crash, Ending, run
 
 pytestmark = [pytest.mark.servers, pytest.mark.crash, pytest.mark.timeout(900)]
 
 ONLY = os.environ.get("ROTATOR_CRASH_ONLY", "")
-FULL = os.environ.get("ROTATOR_CRASH") == "full"
+HOW_MUCH = os.environ.get("ROTATOR_CRASH", "")
+FULL = HOW_MUCH == "full"
 FEW = frozenset({"K1.2", "K4.2", "K7.2", "J1.5", "K13.10", "K7p.3"})
 TERM = frozenset({"K0.2", "K2.2", "K4.2", "K6.2", "K10.1", "K7p.3"})
 FREEZE = frozenset({"K1.2", "K2.2", "K4.2", "K6.2", "K9.1", "K6p.3", "K13.10"})
@@ -30,17 +33,43 @@ SITES_AT_ONCE = 3
 Told = tuple[Site, Crash]
 
 
-def chosen() -> list[tuple[Case, Ending]]:
-    if not FULL:
-        few = [(case, Ending.RESTART) for case in CASES if str(case) in FEW]
-        return few + [(case, Ending.REVOKED) for case in CASES if str(case) in ("K1.2", "K4.2")]
-    found = [(case, ending) for ending in (Ending.RESTART, Ending.TAKE_OVER) for case in CASES]
-    found += [(case, Ending.TERM) for case in CASES if str(case) in TERM]
-    found += [(case, Ending.REVOKED) for case in CASES if str(case) in REVOKED]
-    return found + [(case, Ending.FREEZE) for case in CASES if str(case) in FREEZE]
+# Other kinds differ from certificates in what they do outside: in these steps.
+OF_KINDS = frozenset({f"K{number}.2" for number in range(1, 8)} | {"K9.1", "K10.1", "K11.1", "K12.1"})
+# Only an AppRole has several things to retire: its accessor, then the material.
+SEVERAL = frozenset({"approle"})
+
+Chosen = tuple[Case, Ending, Source]
 
 
-CHOSEN = [(case, ending) for case, ending in chosen() if ONLY in f"{case}-{ending}"]
+def chosen() -> list[Chosen]:
+    return [*_of_certificates(), *_of_kinds()]
+
+
+def _of_certificates() -> Iterator[Chosen]:
+    names = {str(case): case for case in CASES if case.point != "K11"}
+    wanted: list[tuple[Ending, frozenset[str]]] = [(Ending.RESTART, FEW), (Ending.REVOKED, frozenset({"K1.2", "K4.2"}))]
+    if FULL:
+        every = frozenset(names)
+        wanted = [(Ending.RESTART, every), (Ending.TAKE_OVER, every), (Ending.TERM, TERM)]
+        wanted += [(Ending.REVOKED, REVOKED), (Ending.FREEZE, FREEZE)]
+    for ending, points in wanted if HOW_MUCH != "kinds" else ():
+        yield from ((names[point], ending, CERTIFICATE) for point in sorted(points))
+
+
+def _of_kinds() -> Iterator[Chosen]:
+    names = {str(case): case for case in CASES if str(case) in OF_KINDS}
+    some = frozenset({"K2.2", "K4.2"})
+    wanted = [(Ending.RESTART, frozenset(names) if HOW_MUCH else some)]
+    if HOW_MUCH:
+        wanted += [(Ending.TAKE_OVER, some), (Ending.REVOKED, REVOKED & frozenset(names))]
+    for source in (APPROLE, DATABASE):
+        for ending, points in wanted:
+            for point in sorted(points):
+                if names[point].point != "K11" or source.kind in SEVERAL:
+                    yield names[point], ending, source
+
+
+CHOSEN = [one for one in chosen() if ONLY in f"{one[2].kind}-{one[0]}-{one[1]}"]
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +79,8 @@ def stories(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
     sites: list[Site] = []
 
     def tell(number: int) -> Told:
-        case, ending = CHOSEN[number]
-        site = Site(servers, folder / f"s{number:03d}", f"s{number:03d}")
+        case, ending, source = CHOSEN[number]
+        site = Site(servers, folder / f"s{number:03d}", f"s{number:03d}", source)
         sites.append(site)
         try:
             return site, run(site, case, ending)
@@ -65,10 +94,10 @@ def stories(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
         site.close()
 
 
-@pytest.mark.parametrize("number", range(len(CHOSEN)), ids=[f"{case}-{ending}" for case, ending in CHOSEN])
+@pytest.mark.parametrize("number", range(len(CHOSEN)), ids=[f"{kind.kind}-{case}-{end}" for case, end, kind in CHOSEN])
 def test_recovery_without_help(stories: Mapping[int, Future[Told]], number: int) -> None:
     """Whatever dies wherever: the same rotation goes on, nothing is made twice, the history is an honest one."""
-    case, ending = CHOSEN[number]
+    case, ending, _ = CHOSEN[number]
     site, crash = stories[number].result()
     if not case.published and ending is not Ending.TERM:
         assert crash.published <= 1, "consumers were told of a version that was not verified"
@@ -84,6 +113,8 @@ def assert_end(site: Site, case: Case, ending: Ending) -> None:
     assert [site.version(one) for one in (site.agent, site.other, site.proxy)] == [2, 1, 2]
     assert all(site.record(one).pending is None for one in (site.agent, site.other, site.proxy))
     assert [site.kv(one)["current_version"] for one in (site.agent, site.other, site.proxy)] == [2, 1, 2]
+    assert site.accepted(), "what lies in Vault is not accepted by the system that it is for"
+    assert site.source.alive(site) == 1, "something that nobody holds is still accepted"
     destroyed = {number for number, one in site.kv(site.agent)["versions"].items() if one["destroyed"]}
     assert destroyed == {"1"}
     spare = site.issued() - CERTIFICATES
@@ -106,8 +137,8 @@ def assert_history(site: Site, case: Case, crash: Crash) -> None:
 
 
 def assert_no_secret(site: Site) -> None:
-    """Private keys are in Vault and nowhere else: neither below the service's directories nor in Consul."""
-    bodies = [key.splitlines()[1].encode() for key in site.private_keys() if key]
+    """Secrets are in Vault and nowhere else: neither below the service's directories nor in Consul."""
+    bodies = [(key.splitlines()[1] if "\n" in key else key).encode() for key in site.secrets() if key]
     assert len(bodies) == 3
     places = {str(path): path.read_bytes() for path in site.directory.rglob("*") if path.is_file()}
     for place, content in {**places, **site.everything()}.items():
