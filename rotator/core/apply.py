@@ -13,6 +13,12 @@ from rotator.core.retry import failures_so_far, held_action, last_failure
 
 def apply(record: Record, event: events.CredentialEvent) -> Record:
     """The record after the event. Applying the same event twice gives the same record (a lost reply is replayed)."""
+    after = _folded(record, event)
+    left = tuple(one for one in after.denied if one.facts.not_after > event.at)
+    return after if left == after.denied else replace(after, denied=left)
+
+
+def _folded(record: Record, event: events.CredentialEvent) -> Record:
     match event:
         case events.Requested():
             return _requested(record, event)
@@ -52,16 +58,15 @@ def _requested(record: Record, event: events.Requested) -> Record:
 
 
 def _denied(record: Record, request: Request, at: datetime) -> tuple[Denial, ...]:
-    """What was denied and has not run out, and every version that consumers may hold."""
-    known = tuple(one for one in record.denied if one.facts.not_after > at)
+    """What was denied, and every version that consumers may hold; those that have run out are left out by `apply`."""
     out_there = (
         record.current,
         record.pending.facts if record.pending else None,
         *(old.facts for old in record.retiring),
     )
-    have = {one.facts.version for one in known}
+    have = {one.facts.version for one in record.denied}
     new = (Denial(facts, at, request.id) for facts in out_there if facts and facts.version not in have)
-    return (*known, *(one for one in new if one.facts.not_after > at))
+    return (*record.denied, *new)
 
 
 def _intended(record: Record, event: events.Intended) -> Record:

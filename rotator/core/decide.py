@@ -62,6 +62,11 @@ def start_cause(spec: Spec, record: Record, now: datetime) -> Cause | None:
     if facts is None:
         return Cause(Reason.MISSING, "no version has been published yet")
     ends = (("not_after", _text(facts.not_after)),)
+    denial = next((one for one in record.denied if one.facts.version == facts.version), None)
+    if denial is not None:
+        # The rotation that was asked for was given up: the proxies refuse what is in force, so another one follows.
+        text = "the version in force was reported as compromised"
+        return Cause(Reason.COMPROMISE, text, (("denied_at", _text(denial.at)), *ends), request=denial.request)
     if now >= facts.not_after:
         return Cause(Reason.EXPIRED, "the current version has expired", ends)
     if now >= due.floor_at(spec, facts):

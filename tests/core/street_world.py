@@ -94,6 +94,8 @@ class World:
     # Vault: KV versions, destroyed ones, and the marks that verification has passed
     stored: list[Facts] = field(default_factory=list)
     destroyed: set[str] = field(default_factory=set)
+    # Marks that a report of compromise found out there: only these may go without evidence (invariant 2).
+    denied: set[str] = field(default_factory=set)
     verified: set[str] = field(default_factory=set)
     # Consumers, the audit, and what the test counts
     held: dict[str, Facts] = field(default_factory=dict)
@@ -215,6 +217,10 @@ class World:
         self.pointer = facts
 
     def _retire(self, facts: Facts) -> None:
+        if facts.rotation_id in self.denied:
+            self.destroyed.add(facts.rotation_id)
+            self.retired += 1
+            return
         using = [node for node, held in self.held.items() if held.rotation_id == facts.rotation_id]
         assert not using or self.now >= facts.not_after, f"retired while {using} use it"
         assert len(self.held) == len(NODES) or self.now >= facts.not_after, "retired without evidence of all"
@@ -240,11 +246,19 @@ class World:
             return
         after = record
         for event in happened:
+            self._note_compromise(after, event)
             after = apply(after, event)
             assert apply(after, event) == after, f"{event} applied twice differs"
             self._count(event)
         self.record, self.index = after, self.index + 1
         instance.seen = None if trouble is Trouble.RECORD_LOST else (after, self.index)
+
+    def _note_compromise(self, before: Record, event: events.CredentialEvent) -> None:
+        if not isinstance(event, events.Requested) or not event.request.compromise:
+            return
+        pending = (before.pending.facts,) if before.pending else ()
+        out_there = (before.current, *pending, *(old.facts for old in before.retiring))
+        self.denied.update(facts.rotation_id for facts in out_there if facts is not None)
 
     def _count(self, event: events.CredentialEvent) -> None:
         match event:
@@ -268,7 +282,8 @@ class World:
 
     def check(self, policy_window: timedelta = HOUR) -> None:
         for node, facts in self.held.items():
-            assert facts.rotation_id not in self.destroyed, f"{node} holds a destroyed version"
+            gone = facts.rotation_id in self.destroyed - self.denied
+            assert not gone, f"{node} holds a destroyed version that nobody reported as compromised"
             assert self.now < facts.not_after, f"{node} holds an expired version since {facts.not_after}"
         if self.pointer is not None:
             assert self.pointer.rotation_id in self.verified
@@ -288,6 +303,8 @@ class World:
         assert record.failure is None
         assert record.retire_failure is None
         assert record.request is None
+        assert record.current.rotation_id not in self.denied, "a compromised version stays in force"
+        assert all(old.facts.rotation_id not in self.denied for old in record.retiring), "a compromised version is kept"
         assert record.current.spec_digest == self.spec.digest
         assert self.intents == set(self.outcomes), "an intent without an outcome"
         assert all(held == self.pointer for held in self.held.values())
