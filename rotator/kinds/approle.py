@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from rotator.core.errors import Code, Family, Fault, Rejected
+from rotator.core.errors import Code, Denied, Family, Fault, Rejected
 from rotator.core.kind_settings import AppRoleSettings
 from rotator.core.model import Facts, Pending
 from rotator.core.secret import Secret
@@ -73,8 +73,10 @@ class AppRoleKind:
         try:
             self._verify(spec, facts)
         except Rejected:
-            # It will never be published; its KV version stays, and would shield it from the sweep.
-            self._sweep_after(spec, facts.rotation_id, rejected=facts.kv_version)
+            # It will never be published, and its KV version, which stays, would shield it from every later sweep. So an
+            # outage in between means that it is verified, and refused, once more.
+            with suppress(Denied, Rejected):
+                self._sweep(spec, _place(spec, facts), _of_rotation(facts.rotation_id), but=facts.kv_version)
             raise
 
     def retire(self, spec: Spec, facts: Facts) -> None:
@@ -144,10 +146,10 @@ class AppRoleKind:
         if not want.num_uses:
             self._approles.try_login(want.mount, role_id, value)
 
-    def _sweep_after(self, spec: Spec, rotation_id: str, rejected: int = 0) -> None:
+    def _sweep_after(self, spec: Spec, rotation_id: str) -> None:
         """After a failure that must not be hidden by another one. What is left here is found at a later retirement."""
         with suppress(Fault):
-            self._sweep(spec, _place(spec), _of_rotation(rotation_id), but=rejected)
+            self._sweep(spec, _place(spec), _of_rotation(rotation_id))
 
     def _sweep(self, spec: Spec, place: tuple[str, str], mark: Mark, but: int = 0) -> None:
         """Destroys secret-ids of this credential with this mark that no living KV version holds; `but` does not count

@@ -210,6 +210,19 @@ def test_verify_refuses_what_somebody_spoilt_and_destroys_it(room: Room):
         room.kind.verify(room.spec, facts)
 
 
+def test_an_outage_while_a_refused_one_is_destroyed_is_made_good(room: Room):
+    """Its copy in KV would shield it from every later sweep."""
+    room.want(num_uses=2)
+    facts = room.issue(1, 0)
+    assert room.accepts(facts)
+    room.wire.lose_next = "secret_ids"
+    with pytest.raises(Unavailable):
+        room.kind.verify(room.spec, facts)
+    with pytest.raises(Rejected, match="1 logins instead of 2"):
+        room.kind.verify(room.spec, facts)
+    assert room.alive() == set()
+
+
 def test_a_foreign_write_in_between_costs_no_secret_id(room: Room):
     """The loser of the write takes back what it made."""
     room.admin.write(f"kv/data/{room.spec.kv_path}", {"data": {"secret_id": "somebody's"}})
