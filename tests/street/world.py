@@ -31,10 +31,12 @@ from rotator.rotation.observe import Observer
 from rotator.rotation.perform import Performer
 from rotator.rotation.reign import Realm, Reign
 from rotator.rotation.shelf import Shelf
+from rotator.rotation.standing import Standing
 from tests.assets.fleet import DOMAIN, spec
 from tests.fakes.clock import FakeClock
 from tests.fakes.consul import FakeConsul, FakeKeys, FakeLock, When
 from tests.fakes.journal import MemoryAudit, NoFailpoint, memory_journal
+from tests.fakes.transit import FakeTransit
 from tests.fakes.vault import FakeSecrets
 
 START = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -77,7 +79,9 @@ class Instance:
     def realm(self, fleet: Fleet) -> Realm:
         street, clock, layout = self._street, self._street.clock, self._street.layout
         keys = FakeKeys(street.consul)
-        kinds = catalog.build(KindPorts(street.secrets, clock, self.failpoint))
+        standing = Standing()
+        ports = KindPorts(street.secrets, clock, self.failpoint, transit=street.transit, signers=standing)
+        kinds = catalog.build(ports)
         crew = Crew(
             performer=Performer(kinds, clock),
             journal=memory_journal(keys, clock, self.audit, layout),
@@ -89,7 +93,7 @@ class Instance:
             wave=street.wave,
         )
         tools = Tools(Shelf(keys, layout), self.audit, clock, self.failpoint, versions_kept=50)
-        return Realm(fleet, keys, layout, crew, tools, Observer(keys, layout, fleet))
+        return Realm(fleet, keys, layout, crew, tools, Observer(keys, layout, fleet), standing)
 
     def run(self) -> Report:
         return self.cycle.run()
@@ -122,6 +126,7 @@ class Street:
         self.consul = FakeConsul(self.clock)
         self.keys = FakeKeys(self.consul)
         self.secrets = FakeSecrets(self.clock)
+        self.transit = FakeTransit(self.clock)
         self.layout = Layout()
         self.fleet = wanted or fleet()
         self.wave = wave
