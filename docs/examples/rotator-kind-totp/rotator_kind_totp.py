@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hmac
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
@@ -42,17 +43,21 @@ class TotpSeedKind:
         asked = {"generate": True, "qr_size": 0, "issuer": "rotator", "account_name": spec.id.owner.name}
         reply = self._vault.write(f"{mount}/keys/{key}", {**asked, "digits": digits, "period": PERIOD})
         self._failpoint.reach("K2", str(spec.id))
-        made = Made({FIELD: seed_in(reply)}, (FIELD,), issued_at=now, not_after=now + spec.ttl, serial=key)
-        return self._keeping.store(spec, pending, made, self._keeping.newest(spec) if read_back else stored_version)
+        newest = self._keeping.newest(spec) if read_back else stored_version
+        with self._dropped_if_refused(mount, key):
+            made = Made({FIELD: seed_in(reply)}, (FIELD,), issued_at=now, not_after=now + spec.ttl, serial=key)
+            return self._keeping.store(spec, pending, made, newest)
 
     def verify(self, spec: Spec, facts: Facts) -> None:
         """The engine shows the code that this seed makes. One step of the clock earlier or later is as good."""
-        seed, (mount, digits) = self._keeping.read(spec, facts)[FIELD], settings_of(spec)
-        if self._vault.read(f"{mount}/keys/{facts.serial}") is None:
-            raise Rejected(Code.MATERIAL_REJECTED, f"the TOTP engine has no key for version {facts.version}")
-        shown = (self._vault.read(f"{mount}/code/{facts.serial}") or {}).get("code")
-        if shown not in codes(seed, self._clock.now(), digits):
-            raise Rejected(Code.MATERIAL_REJECTED, f"the stored seed of {spec.id} is not the one that is accepted")
+        mount, digits = settings_of(spec)
+        seed = self._keeping.read(spec, facts)[FIELD]
+        with self._dropped_if_refused(mount, facts.serial):
+            if self._vault.read(f"{mount}/keys/{facts.serial}") is None:
+                raise Rejected(Code.MATERIAL_REJECTED, f"the TOTP engine has no key for version {facts.version}")
+            shown = (self._vault.read(f"{mount}/code/{facts.serial}") or {}).get("code")
+            if shown not in codes(seed, self._clock.now(), digits):
+                raise Rejected(Code.MATERIAL_REJECTED, f"the stored seed of {spec.id} is not the one that is accepted")
 
     def retire(self, spec: Spec, facts: Facts) -> None:
         """The source first: while it exists there, its material must stay findable."""
@@ -62,6 +67,15 @@ class TotpSeedKind:
 
     def revoke(self, spec: Spec, facts: Facts) -> None:
         self.retire(spec, facts)
+
+    @contextmanager
+    def _dropped_if_refused(self, mount: str, key: str) -> Iterator[None]:
+        """A refused rotation is given up and never looked at again: nobody else would end what it made."""
+        try:
+            yield
+        except Rejected:
+            self._vault.delete(f"{mount}/keys/{key}")
+            raise
 
 
 def build(ports: KindPorts) -> TotpSeedKind:

@@ -95,15 +95,31 @@ def test_any_lost_reply_leads_to_one_version(stand: Stand):
 
 def test_wrong_material_is_refused(stand: Stand):
     """Its mark and its fingerprint are right: only using it, or looking at it, tells."""
-    facts = stand.first()
-    stored = stand.stored(1)
-    assert stored is not None
-    wrong = stand.site.spoil(stand.spec, facts, material_of(stored))
-    if wrong is not None:
-        facts = planted(stand, facts, {**stored, **wrong})
+    facts = spoilt(stand, stand.first())
     with pytest.raises(Rejected) as refusal:
         stand.kind.verify(stand.spec, facts)
     assert refusal.value.code is Code.MATERIAL_REJECTED
+
+
+def test_refused_version_leaves_nothing_at_its_source(stand: Stand):
+    """Its rotation is given up and never looked at again; what it made would be accepted for ever."""
+    first = stand.first()
+    refused = spoilt(stand, stand.issue(stand.pending(2), 1).facts)
+    with pytest.raises(Rejected):
+        stand.kind.verify(stand.spec, refused)
+    third = stand.issue(stand.pending(3), 1, again=True).facts
+    assert whole(stand, third)
+    stand.kind.retire(stand.spec, first)
+    assert stand.site.orphans(stand.spec, (third,)) == 0
+    assert whole(stand, third)
+
+
+def spoilt(stand: Stand, facts: Facts) -> Facts:
+    """The facts of this version after it was made wrong, at its source or where it is stored."""
+    stored = stand.stored(facts.kv_version)
+    assert stored is not None
+    wrong = stand.site.spoil(stand.spec, facts, material_of(stored))
+    return facts if wrong is None else planted(stand, facts, {**stored, **wrong})
 
 
 def planted(stand: Stand, facts: Facts, fields: dict) -> Facts:
