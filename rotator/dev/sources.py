@@ -25,7 +25,7 @@ _Server = TypeVar("_Server", Postgres, OAuthServer)
 # Vault must never rotate a static role by itself: the stored copy would be dead (a year, its own unit is seconds).
 NEVER_BY_ITSELF = 365 * 86400
 CONNECTION = "orders"
-_POLICY = 'path "auth/token/lookup-self" { capabilities = ["read"] }'
+_POLICY = 'path "auth/token/revoke-self" { capabilities = ["update"] }'
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,8 @@ class World:
         self._start_followers()
         self._start_envoy()
         self.await_("traffic of every agent", self._everybody_passes)
+        if self.options.kinds:
+            self.await_("a credential of every kind", self._every_kind_is_there)
 
     def _place(self) -> Place:
         listener, admin, http = self._ports
@@ -262,6 +264,12 @@ class World:
 
     def _everybody_passes(self) -> bool:
         return all(self.passes(agent) for agent in self.options.size.names)
+
+    def _every_kind_is_there(self) -> bool:
+        """A token comes last: its verify key must have reached every proxy."""
+        current = self.agent_directory(fleet.ALL_KINDS) / "current"
+        wanted = [spec.id.name for spec in self.settings().fleet.specs() if spec.id.owner.name == fleet.ALL_KINDS]
+        return all((current / name).is_dir() for name in wanted)
 
     def passes(self, agent: str) -> bool:
         """Whether one request of this agent passes now."""
