@@ -18,6 +18,7 @@ class RequestKind(StrEnum):
     SUSPEND = "suspend"
     RESUME = "resume"
     ROLLBACK = "rollback"
+    COMPROMISE = "compromise"
 
 
 class RequestState(StrEnum):

@@ -129,7 +129,7 @@ class EnvoyAdapter:
         return {
             "lds.json": resources.response(inputs.number, resources.listener(self._parts, inputs.content, tls, rds)),
             "cds.json": resources.response(inputs.number, *self._clusters(config)),
-            "rds.json": resources.response(inputs.number, self._routes(config)),
+            "rds.json": resources.response(inputs.number, self._routes(inputs.content)),
         }
 
     def _candidate(self, inputs: Inputs, secrets: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,15 +144,15 @@ class EnvoyAdapter:
             **combined["default_validation_context"],
             **secrets["trust"]["validation_context"],
         }
-        routes = {"route_config": {k: v for k, v in self._routes(config).items() if k != "@type"}}
+        routes = {"route_config": {k: v for k, v in self._routes(inputs.content).items() if k != "@type"}}
         built = resources.listener(self._parts, inputs.content, tls, routes)
         return resources.candidate(self._parts, built, self._clusters(config))
 
     def _clusters(self, config: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [resources.cluster(self._parts, upstream) for upstream in config["upstreams"]]
 
-    def _routes(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        return route_configuration(resources.ROUTES, config, self._parts.get("route", {}))
+    def _routes(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        return route_configuration(resources.ROUTES, content, self._parts.get("route", {}))
 
 
 def _secret(number: int, name: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 AGENT_HEADER = "x-rotator-agent"
+CERTIFICATE_HEADER = "x-rotator-certificate"
 RBAC = "envoy.filters.http.rbac"
 LOCAL_RATE_LIMIT = "envoy.filters.http.local_ratelimit"
 UNLIMITED = 2**32 - 1
@@ -43,13 +44,23 @@ def rate_limit_filter() -> Json:
     }
 
 
-def route_configuration(name: str, config: Data, route_options: Data) -> Json:
+def denied_certificates(trust: Data) -> Mapping[str, tuple[str, ...]]:
+    """Agent -> SHA-256 fingerprints (hex) of its certificates that were reported as compromised."""
+    found: dict[str, list[str]] = {}
+    for one in trust.get("denied") or ():
+        if one["kind"] == "certificate":
+            found.setdefault(one["agent"], []).append(one["fingerprint"].lower())
+    return {agent: tuple(sorted(listed)) for agent, listed in found.items()}
+
+
+def route_configuration(name: str, content: Data, route_options: Data) -> Json:
     """The whole route configuration: one virtual host for every host name, since the certificate names the agent."""
+    config, denied = content["config"], denied_certificates(content["trust"])
     host: Json = {
         "name": "all",
         "domains": ["*"],
         "routes": [_route(upstream, route_options) for upstream in _longest_first(config["upstreams"])],
-        "typed_per_filter_config": {RBAC: _rbac(config["access"])},
+        "typed_per_filter_config": {RBAC: _rbac(config["access"], denied)},
     }
     limits = _limits(config["access"])
     if limits:
@@ -61,17 +72,24 @@ def route_configuration(name: str, config: Data, route_options: Data) -> Json:
     }
 
 
-def _rbac(access: Sequence[Data]) -> Json:
-    policies = {agent["agent"]: _policy(agent) for agent in access if agent["scopes"]}
+def _rbac(access: Sequence[Data], denied: Mapping[str, tuple[str, ...]]) -> Json:
+    policies = {
+        agent["agent"]: _policy(agent, denied.get(agent["agent"], ())) for agent in access if agent["scopes"]
+    }
     return {
         "@type": f"{_TYPE}/envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
         "rbac": {"rules": {"action": "ALLOW", "policies": policies}},
     }
 
 
-def _policy(agent: Data) -> Json:
+def _policy(agent: Data, denied: tuple[str, ...]) -> Json:
+    """Other than a CRL, which only new handshakes meet, this refuses a denied certificate from the next request on."""
+    principal: Json = {"authenticated": {"principal_name": {"exact": agent["spiffe_id"]}}}
+    if denied:
+        shown = [{"header": {"name": CERTIFICATE_HEADER, "string_match": {"exact": one}}} for one in denied]
+        principal = {"and_ids": {"ids": [principal, {"not_id": {"or_ids": {"ids": shown}}}]}}
     return {
-        "principals": [{"authenticated": {"principal_name": {"exact": agent["spiffe_id"]}}}],
+        "principals": [principal],
         "permissions": [_permission(scope) for scope in agent["scopes"]],
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rotator.follower.proxies.envoy_access import AGENT_HEADER, deny_all, rate_limit_filter
+from rotator.follower.proxies.envoy_access import AGENT_HEADER, CERTIFICATE_HEADER, deny_all, rate_limit_filter
 
 ROUTES = "rotator"
 SERVER_SECRET = "server"  # noqa: S105 - the name of an SDS resource
@@ -61,7 +61,7 @@ def connection_manager(parts: Data, config: Data, routes: Data) -> Json:
     extra = manager.pop("http_filters", [])
     manager.update(routes)
     manager["@type"] = f"{_TYPE}/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-    manager["early_header_mutation_extensions"] = [_own_agent_header()]
+    manager["early_header_mutation_extensions"] = [_own_headers()]
     router = {
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": f"{_TYPE}/envoy.extensions.filters.http.router.v3.Router"},
@@ -160,17 +160,25 @@ def candidate(parts: Data, listener_resource: Data, clusters: list[Json]) -> Jso
     }
 
 
-def _own_agent_header() -> Json:
-    """Sets the agent's name from its certificate before routing; whatever the client sent in it is gone."""
-    header = {"key": AGENT_HEADER, "value": "%DOWNSTREAM_PEER_URI_SAN%"}
+# From the client's certificate, before routing: its name, and the SHA-256 of its DER as hex.
+_FROM_CERTIFICATE = (
+    (AGENT_HEADER, "%DOWNSTREAM_PEER_URI_SAN%"),
+    (CERTIFICATE_HEADER, "%DOWNSTREAM_PEER_FINGERPRINT_256%"),
+)
+
+
+def _own_headers() -> Json:
+    """Whatever the client sent in these headers is gone."""
+    mutations: list[Json] = []
+    for name, value in _FROM_CERTIFICATE:
+        header = {"key": name, "value": value}
+        mutations.append({"remove": name})
+        mutations.append({"append": {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}})
     return {
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": {
             "@type": f"{_TYPE}/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
-            "mutations": [
-                {"remove": AGENT_HEADER},
-                {"append": {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}},
-            ],
+            "mutations": mutations,
         },
     }
 
