@@ -119,6 +119,7 @@ class Cycle:
         run.part("observe", reign.observe)
         run.part("inbox", lambda: self._inbox.answer(reign))
         if self.paused is None:
+            run.part("tokens", reign.replace_unverifiable)
             run.part("walk", reign.walk)
             run.part("facts", reign.repair_facts)
             run.part("trust", self._refresh_trust)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from rotator.core.decide import decide
-from rotator.core.events import Event, FleetEvent, FleetEventName
+from rotator.core.events import Event, FleetEvent, FleetEventName, Requested
 from rotator.core.fleet import Fleet, Proxy
 from rotator.core.identity import CredentialId, Owner, OwnerKind
 from rotator.core.model import Facts
@@ -24,7 +24,7 @@ from rotator.rotation.agents import facts_to_publish
 from rotator.rotation.documents import Publication, Tools
 from rotator.rotation.observe import Observed, Observer
 from rotator.rotation.shelf import Shelf
-from rotator.rotation.standing import Standing, keys_of
+from rotator.rotation.standing import Standing, keys_of, unverifiable
 
 # Waves that one cycle walks before it looks at requests and reports again.
 WAVES_PER_CYCLE = 8
@@ -138,6 +138,18 @@ class Reign:
         self.advance.lost.clear()
         self.touch(lost)
 
+    def replace_unverifiable(self) -> tuple[Event, ...]:
+        """Asks for new tokens where the key of the old ones was reported as compromised."""
+        now, events = self.realm.crew.clock.now(), {}
+        denied = any(self.memory.get(spec.id).record.denied for spec in self.realm.fleet.signers)
+        specs = self.memory.specs.values() if denied else ()
+        for target, request in unverifiable(specs, lambda known: self.memory.get(known).record):
+            cause = Cause(Reason.COMPROMISE, request.reason, (), request.actor, request.id)
+            events[target] = (Requested(now, target, cause, request),)
+        self.advance.write(events, self.fence)
+        self.touch(events)
+        return tuple(event for listed in events.values() for event in listed)
+
     def next_at(self) -> datetime | None:
         return self.agenda.next_at()
 
@@ -146,14 +158,54 @@ class Reign:
         known = ((spec, facts_to_publish(self.memory.get(spec.id).record)) for spec in proxy.credentials)
         return {spec.id.name: (spec, facts) for spec, facts in known if facts is not None}
 
-    def publish_document(self, proxy: Proxy, trust: tuple[str, ...]) -> tuple[Event, ...]:
+    def publish_document(self, proxy: Proxy, bundle: tuple[str, ...]) -> tuple[Event, ...]:
         """Brings the document of one proxy up to date and closes the intents of its certificates."""
         targets = [spec.id for spec in proxy.credentials]
-        if not self.publication.reconcile(proxy, trust, self.certificates(proxy), self.fence, self.signers()):
+        trust = Trust(bundle, self.signers(), self.denied(proxy), self._crl_for(proxy, bundle))
+        if not self.publication.reconcile(proxy, trust, self.certificates(proxy), self.fence):
             return ()
         events = self.advance.published(targets, None, self.fence)
         self._schedule(targets)
         return events
+
+    def denied(self, proxy: Proxy) -> tuple[Denied, ...]:
+        """What the proxy must refuse now."""
+        records = (stored.record for stored in self.memory.stored.values())
+        return denials.at(self.realm.fleet, proxy, records, self.realm.crew.clock.now())
+
+    def is_to_deny(self, proxy: Proxy) -> bool:
+        """Whether the document in force lacks a denial, as far as is known: then it cannot wait for anything else."""
+        document = self._document(proxy)
+        return any(document is None or not documents.denies(document, one) for one in self.denied(proxy))
+
+    def is_refused(self, target: CredentialId) -> bool:
+        """Whether every version of it that was reported as compromised is retired, or refused by every document."""
+        record, proxies = self.memory.get(target).record, self.realm.fleet.proxies
+        open_ones = {old.facts.version for old in record.retiring} | {record.current.version if record.current else 0}
+        for proxy in proxies:
+            document = self._document(proxy)
+            left = (one for one in self.denied(proxy) if one.target == target)
+            if document is not None and not all(documents.denies(document, one) for one in left):
+                return False
+        by_documents = target.owner.kind is OwnerKind.AGENT
+        return by_documents or not any(one.facts.version in open_ones for one in record.denied)
+
+    def refresh_revocations(self, bundle: tuple[str, ...]) -> tuple[Event, ...]:
+        """Fetches the CRL while something revoked has not run out yet. Raises Fault; the denials stand without it."""
+        if self.realm.pki is not None:
+            records = (stored.record for stored in self.memory.stored.values())
+            self._revocations.refresh(self.realm.pki, denials.revoked(records, self.realm.crew.clock.now()))
+        return ()
+
+    def _crl_for(self, proxy: Proxy, bundle: tuple[str, ...]) -> str:
+        lives = [facts.not_after for _, facts in self.certificates(proxy).values()]
+        issuers = denials.issuers(self.realm.fleet, proxy, self.memory.get)
+        until = max([*lives, self.realm.crew.clock.now() + CRL_LIFE_LEFT])
+        return self._revocations.usable(bundle, issuers, until)
+
+    def _document(self, proxy: Proxy) -> Document | None:
+        known = self.publication.known(proxy.name)
+        return None if known is None else known.document
 
     def signers(self) -> tuple[SignerKeys, ...]:
         """What every proxy's document should say of the keys that sign tokens."""

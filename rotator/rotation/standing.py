@@ -8,10 +8,14 @@ A version that was reported as compromised neither signs nor stands in a documen
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from rotator.core.identity import CredentialId
-from rotator.core.model import Facts, Record
+from rotator.core.jwk import KID
+from rotator.core.kind_settings import JwtSettings
+from rotator.core.model import Facts, Record, Request
+from rotator.core.reasons import SERVICE
+from rotator.core.spec import Spec
 from rotator.publish.document import SignerKeys
 from rotator.rotation.agents import facts_to_publish
 
@@ -51,8 +55,28 @@ def announced(record: Record) -> tuple[Facts, ...]:
     return _newest_first(record, [*listed, *(old.facts for old in record.retiring)])
 
 
+def unverifiable(specs: Iterable[Spec], look: Look) -> Iterator[tuple[CredentialId, Request]]:
+    """Tokens in force that nobody verifies any more, because their key was reported as compromised: each with the
+    request that replaces it. Under the id of the report, so that it is asked for once."""
+    for spec in specs:
+        record = look(spec.id)
+        if not isinstance(spec.settings, JwtSettings) or record.current is None:
+            continue
+        denials = {one.facts.serial: one for one in look(spec.settings.signer).denied}
+        denial = denials.get(dict(record.current.details).get(KID, ""))
+        if denial is not None and not _asked(record, denial.request):
+            text = f"the key that signed it was reported as compromised: {spec.settings.signer}"
+            yield spec.id, Request(denial.request, text, SERVICE, denial.at, compromise=True)
+
+
 def keys_of(signer: CredentialId, record: Record) -> SignerKeys:
     return SignerKeys(str(signer), announced(record))
+
+
+def _asked(record: Record, request: str) -> bool:
+    causes = (record.last_cause, record.pending.cause if record.pending else None)
+    waiting = record.request is not None and record.request.id == request
+    return waiting or any(cause is not None and cause.request == request for cause in causes)
 
 
 def _newest_first(record: Record, listed: list[Facts]) -> tuple[Facts, ...]:

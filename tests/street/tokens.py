@@ -12,16 +12,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rotator.core.events import Requested
 from rotator.core.fleet import Fleet
 from rotator.core.identity import CredentialId, Owner, OwnerKind
 from rotator.core.kind_settings import JwtSettings, ScopeClaim, SigningKeySettings
+from rotator.core.model import Request
+from rotator.core.reasons import Cause, Reason
 from rotator.core.spec import Policy, Spec
 from rotator.publish import report as reports
 from rotator.publish.document import Document
 from rotator.publish.report import NodeState, Running
 from tests.assets.fleet import DOMAIN
 
-from .world import Instance, Street, agent, other_proxy, proxy
+from .world import ALICE, Instance, Street, agent, other_proxy, proxy
 
 SIGNER = CredentialId.parse("signer/tokens/key")
 TOKEN = CredentialId.parse("agent/billing/token")
@@ -137,6 +140,14 @@ class TokenStreet(Street):
         current = self.record(TOKEN).current
         assert current is not None
         return dict(current.details)["kid"]
+
+    def compromise(self, one: Instance, target: CredentialId) -> None:
+        """A report of compromise, as the inbox writes it down."""
+        now = self.clock.now()
+        request = Request("r-compromise", "it was seen elsewhere", ALICE, now, compromise=True)
+        cause = Cause(Reason.COMPROMISE, request.reason, (), ALICE, request.id)
+        one.reign.advance.write({target: (Requested(now, target, cause, request),)}, one.reign.fence)
+        one.reign.touch([target])
 
     def end(self, one: Instance) -> None:
         """The lock of a dead process runs out."""
