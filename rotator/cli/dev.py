@@ -128,6 +128,7 @@ def _tell(console: Console, summary: Any) -> None:
                 "wrongly_failed": score.wrongly_failed,
                 "wrongly_passed": score.wrongly_passed,
                 "mistakes": score.mistakes,
+                "kinds": {name: {"uses": one.tries, "accepted": one.accepted} for name, one in summary.probes.items()},
                 "audit": {"verdict": summary.audit.verdict.name.lower(), "lines": summary.audit.lines},
                 "good": summary.good,
             }
@@ -135,4 +136,7 @@ def _tell(console: Console, summary: Any) -> None:
         return
     for mistake in summary.score.mistakes:
         console.warn(mistake)
+    for name, tally in summary.probes.items():
+        for refusal in tally.refusals:
+            console.warn(f"{name}: {refusal}")
     console.text(summary.line())

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rotator.clients.append_file import archives, read_lines
 from rotator.clients.clock import SystemClock
 from rotator.core.identity import Owner, OwnerKind, spiffe_id
-from rotator.dev import fleet, strangers
+from rotator.dev import acceptors, fleet, strangers
 from rotator.dev.caller import Answer, Identity
+from rotator.dev.probes import Tally, Watch
 from rotator.dev.traffic import Score, Traffic, Try, of_agent
 from rotator.dev.world import World
 from rotator.records import chain
@@ -24,27 +25,43 @@ PAUSE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run came to. rotations: certificates published after the first of each. audit: the verifier's verdict."""
+    """What a run came to. rotations: versions published after the first of each. audit: the verifier's verdict.
+
+    probes: of the agent that has a credential of every kind, by the credential's name.
+    """
 
     seconds: int
     agents: int
     rotations: int
     score: Score
     audit: Result
+    probes: Mapping[str, Tally] = field(default_factory=dict)
+
+    @property
+    def refusals(self) -> int:
+        """Uses of a credential that its system refused although it was the one delivered."""
+        return sum(tally.tries - tally.accepted for tally in self.probes.values())
 
     @property
     def good(self) -> bool:
-        """No request wrongly failed or passed, and the audit chain verifies."""
-        return not self.score.wrongly_failed and not self.score.wrongly_passed and self.audit.verdict is Verdict.GOOD
+        """No request wrongly failed or passed, no credential refused, and the audit chain verifies."""
+        wrong = self.score.wrongly_failed + self.score.wrongly_passed + self.refusals
+        return not wrong and self.audit.verdict is Verdict.GOOD
 
     def line(self) -> str:
         score = self.score
         audit = "ok" if self.audit.verdict is Verdict.GOOD else f"BROKEN ({self.audit.verdict.name.lower()})"
         return (
             f"demo: {self.seconds} s, {self.agents} agents, {self.rotations} rotations, {score.requests} requests, "
-            f"{score.wrongly_failed} wrongly failed, {score.wrongly_passed} wrongly passed, "
+            f"{score.wrongly_failed} wrongly failed, {score.wrongly_passed} wrongly passed, {self._probed()}"
             f"audit {audit} ({self.audit.lines} lines)"
         )
+
+    def _probed(self) -> str:
+        if not self.probes:
+            return ""
+        tries = sum(tally.tries for tally in self.probes.values())
+        return f"{len(self.probes)} kinds used {tries} times with {self.refusals} refused, "
 
 
 def traffic(world: World) -> Traffic:
@@ -59,23 +76,30 @@ def run(world: World, seconds: float | None, stop: threading.Event, each: Callab
     """Traffic until `seconds` are over or `stop` is set; `each` is called about once a second."""
     clock = SystemClock()
     began = clock.monotonic()
-    going = traffic(world)
+    going, watch = traffic(world), probes(world)
     going.start()
     try:
-        while not stop.wait(1.0) and (seconds is None or clock.monotonic() - began < seconds):
-            each(going.score())
+        with watch:
+            while not stop.wait(1.0) and (seconds is None or clock.monotonic() - began < seconds):
+                each(going.score())
     finally:
         going.stop()
     took = int(clock.monotonic() - began)
     # The service ends first, so that the audit is complete when it is verified.
     world.service.stop()
-    return summarise(world, took, going.score())
+    return summarise(world, took, going.score(), watch.tallies)
 
 
-def summarise(world: World, seconds: int, score: Score) -> Summary:
+def probes(world: World) -> Watch:
+    """Uses every credential of the agent that has all kinds; nothing where no agent has."""
+    accepting = acceptors.of(world) if world.options.kinds else {}
+    return Watch(world.agent_directory(fleet.ALL_KINDS), accepting)
+
+
+def summarise(world: World, seconds: int, score: Score, used: Mapping[str, Tally]) -> Summary:
     published = Counter(line["target"] for line in world.audit_lines() if line["event"] == "published")
     rotations = sum(count - 1 for count in published.values())
-    return Summary(seconds, len(world.options.size.names), rotations, score, verify_audit(world.audit_file))
+    return Summary(seconds, len(world.options.size.names), rotations, score, verify_audit(world.audit_file), used)
 
 
 def verify_audit(file: Path) -> Result:

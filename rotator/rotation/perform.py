@@ -89,7 +89,7 @@ class Performer:
 
     def _orphan(self, step: Step, pending: Pending) -> events.FleetEvent:
         """What an interrupted try may have left in Vault: harmless, nobody holds its key, and listed all the same."""
-        text = "an earlier try of this rotation may have issued material that was never stored; it runs out by itself"
+        text = "an earlier try of this rotation may have made what was never stored; its kind destroys what it can"
         evidence = (("rotation_id", pending.rotation_id), ("version", str(pending.version)))
         cause = Cause(Reason.RECOVERED, text, evidence)
         return events.FleetEvent(self._clock.now(), events.FleetEventName.ORPHAN_FOUND, str(step.spec.id), cause)
