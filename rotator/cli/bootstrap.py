@@ -32,7 +32,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Prepare Vault and Consul for this configuration. Safe to repeat; deletes nothing.
 
-        Administrator's tokens come from VAULT_TOKEN and CONSUL_HTTP_TOKEN. + would be made, ~ changed, = is so already.
+        Administrator's tokens come from VAULT_TOKEN and CONSUL_HTTP_TOKEN.
+
+        + would be made, ~ changed, = is so already, ! is for somebody else to make.
         """
         from rotator import app as wiring
 
@@ -93,14 +95,17 @@ def _secret(text: str) -> Any:
 
 
 def _show(console: Console, changes: Sequence[tuple[str, Any]], apply: bool) -> None:
-    open_ones = sum(1 for _, change in changes if change.sign.value != "=")
+    open_ones = sum(1 for _, change in changes if change.sign.value in "+~")
+    owed = sum(1 for _, change in changes if change.sign.value == "!")
     if console.json:
         listed = [{"server": s, "sign": c.sign.value, "what": c.what, "fields": list(c.fields)} for s, c in changes]
-        console.data({"applied": apply, "differing": open_ones, "changes": listed})
+        console.data({"applied": apply, "differing": open_ones, "owed": owed, "changes": listed})
         return
     rows = [(change.sign.value, server, change.what, ", ".join(change.fields)) for server, change in changes]
     console.table([Column(""), Column("SERVER"), Column("WHAT", "bold"), Column("FIELDS")], rows)
     if apply:
-        console.say(f"{open_ones} of {len(changes)} brought about, the others were so already")
+        console.say(f"{open_ones} of {len(changes)} brought about")
     else:
         console.say(f"{open_ones} of {len(changes)} would be made or changed; --apply does it")
+    if owed:
+        console.say(f"{owed} marked ! are for somebody else to make")

@@ -12,6 +12,7 @@ class Sign(StrEnum):
     CREATE = "+"
     CHANGE = "~"
     SAME = "="
+    OWED = "!"  # somebody else must make it
 
 
 @dataclass(frozen=True, slots=True)

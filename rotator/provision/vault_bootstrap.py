@@ -9,8 +9,9 @@ from rotator.clients.vault_admin import VaultAdmin
 from rotator.core.errors import Code, Denied
 from rotator.core.secret import Secret
 from rotator.provision.changes import Change, Sign, differing
+from rotator.provision.pieces import Mount, Owed, Resource
 from rotator.provision.principals import Principal
-from rotator.provision.wanted import DEFAULTS, Authority, Mount, Options, Resource, Wanted, approle_path
+from rotator.provision.wanted import DEFAULTS, Authority, Options, Wanted, approle_path
 
 # A CA that was made just now must already be valid for everybody whose clock is behind.
 CA_BACKDATE = "3600s"
@@ -49,6 +50,8 @@ def _steps(admin: VaultAdmin, wanted: Wanted, apply: bool) -> Iterator[Change]:
         yield from _issuer(admin, wanted.authority, apply)
     for resource in wanted.resources:
         yield _resource(admin, resource, apply)
+    for owed in wanted.owed:
+        yield _owed(admin, owed)
 
 
 def _mount(admin: VaultAdmin, mount: Mount, apply: bool) -> Change:
@@ -137,10 +140,21 @@ def _resource(admin: VaultAdmin, resource: Resource, apply: bool) -> Change:
     fields = differing(resource.body, found or {})
     if found is not None and not fields:
         return Change(Sign.SAME, resource.label)
+    if found is not None and resource.final:
+        raise Denied(
+            Code.VAULT_NOT_CONFIGURED,
+            f"{resource.label} at {resource.path} is there already, with another {', '.join(fields)}",
+            hint="this cannot be changed: name another one in the configuration",
+        )
     if apply:
         # A write of a PKI role resets what it leaves out, so what others set there is sent back.
         admin.write(resource.path, {**_kept(resource, found or {}), **resource.body})
     return Change(Sign.CREATE if found is None else Sign.CHANGE, resource.label, fields if found is not None else ())
+
+
+def _owed(admin: VaultAdmin, owed: Owed) -> Change:
+    """Its settings are judged by `rotator doctor`."""
+    return Change(Sign.SAME if admin.read(owed.path) is not None else Sign.OWED, owed.label)
 
 
 def _kept(resource: Resource, found: dict[str, object] | object) -> dict[str, object]:

@@ -6,24 +6,15 @@ Without the three self paths a valid token looks dead to `lookup-self`, because 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from rotator.config.settings import Settings
 from rotator.core.fleet import Fleet
 from rotator.core.identity import OwnerKind
 from rotator.core.spec import Spec
+from rotator.provision import kind_rights
 from rotator.provision.principals import Principal
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One path with what is allowed there, and why."""
-
-    path: str
-    capabilities: tuple[str, ...]
-    why: str
-
+from rotator.provision.rule import Rule, merged, render
 
 SELF = (
     Rule("auth/token/lookup-self", ("read",), "is the own token alive"),
@@ -41,29 +32,18 @@ def rules(settings: Settings, principal: Principal) -> tuple[Rule, ...]:
 
 def text(settings: Settings, principal: Principal) -> str:
     """The policy as HCL."""
-    return render(f"rotator: {principal}", rules(settings, principal))
-
-
-def render(title: str, listed: Iterable[Rule]) -> str:
-    blocks = [f"# {title}; everything that is not listed is denied"]
-    for rule in listed:
-        allowed = ", ".join(f'"{one}"' for one in rule.capabilities)
-        blocks.append(f'# {rule.why}\npath "{rule.path}" {{\n  capabilities = [{allowed}]\n}}')
-    return "\n\n".join(blocks) + "\n"
+    notes = kind_rights.foreign(settings.fleet.specs()) if principal.owner is None else ()
+    return render(f"rotator: {principal}", rules(settings, principal), notes)
 
 
 def issuing_paths(settings: Settings) -> tuple[tuple[str, str], ...]:
     """(mount, role) of every PKI role that the service uses."""
-    vault = settings.vault
-    defaults = {(vault.pki_mount, vault.agent_role), (vault.pki_mount, vault.proxy_role)}
-    return tuple(sorted(defaults | {(one.mount, one.role) for _, one in settings.fleet.certificates()}))
+    return tuple(sorted({(one.mount, one.role) for _, one in settings.fleet.certificates()}))
 
 
 def folders(settings: Settings) -> tuple[tuple[str, str], ...]:
     """(KV mount, path pattern) below which the service keeps material."""
-    mount = settings.vault.kv_mount
-    patterns = {(mount, "agents/+/+"), (mount, "proxies/+/+")}
-    return tuple(sorted(patterns | {(s.kv_mount, _pattern(s)) for s in settings.fleet.specs()}))
+    return tuple(sorted({(spec.kv_mount, _pattern(spec)) for spec in settings.fleet.specs()}))
 
 
 def _pattern(spec: Spec) -> str:
@@ -73,20 +53,30 @@ def _pattern(spec: Spec) -> str:
 
 
 def _service(settings: Settings) -> tuple[Rule, ...]:
-    found: list[Rule] = [*SELF, CAPABILITIES]
+    return merged((*SELF, CAPABILITIES, *_kinds(settings), *_doctor(settings), *_material(settings)))
+
+
+def _kinds(settings: Settings) -> Iterator[Rule]:
+    for spec in settings.fleet.specs():
+        yield from kind_rights.of(spec)
+
+
+def _doctor(settings: Settings) -> Iterator[Rule]:
     for mount, role in issuing_paths(settings):
-        found.append(Rule(f"{mount}/issue/{role}", ("update",), "issue certificates of this role"))
-        found.append(Rule(f"{mount}/roles/{role}", ("read",), "rotator doctor: role facts"))
+        yield Rule(f"{mount}/roles/{role}", ("read",), "rotator doctor: role facts")
     for mount in sorted({mount for mount, _ in issuing_paths(settings)}):
         # The CA chain itself needs no line: Vault gives it to everybody.
-        found.append(Rule(f"{mount}/issuer/default", ("read",), "rotator doctor: the issuer's settings"))
-    for mount, pattern in folders(settings):
-        found.append(Rule(f"{mount}/data/{pattern}", ("create", "update", "read"), "material, written by CAS"))
-        found.append(Rule(f"{mount}/metadata/{pattern}", ("read",), "version numbers, without material"))
-        found.append(Rule(f"{mount}/destroy/{pattern}", ("update",), "retire old versions"))
+        yield Rule(f"{mount}/issuer/default", ("read",), "rotator doctor: the issuer's settings")
+        yield Rule(f"{mount}/config/crl", ("read",), "rotator doctor: does the revocation list renew itself")
     for mount in sorted({mount for mount, _ in folders(settings)}):
-        found.append(Rule(f"{mount}/config", ("read",), "rotator doctor: how many versions are kept"))
-    return tuple(found)
+        yield Rule(f"{mount}/config", ("read",), "rotator doctor: how many versions are kept")
+
+
+def _material(settings: Settings) -> Iterator[Rule]:
+    for mount, pattern in folders(settings):
+        yield Rule(f"{mount}/data/{pattern}", ("create", "update", "read"), "material, written by CAS")
+        yield Rule(f"{mount}/metadata/{pattern}", ("read",), "version numbers, without material")
+        yield Rule(f"{mount}/destroy/{pattern}", ("update",), "retire old versions")
 
 
 def _follower(fleet: Fleet, principal: Principal) -> tuple[Rule, ...]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from rotator.config.settings import Settings
 from rotator.core.identity import OwnerKind
-from rotator.provision import vault_policy
+from rotator.provision import vault_policy, wanted_kinds
+from rotator.provision.pieces import Mount, Owed, Resource
 from rotator.provision.principals import Principal, principals
 
 DAY = 86400
@@ -23,31 +22,9 @@ class Options:
     pki: bool = True
     root_mount: str = "pki_root"
     auth_mount: str = "approle"
-    agents_auth_mount: str = "agents"
-    transit_mount: str = "transit"
 
 
 DEFAULTS = Options()
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """`auth`: below sys/auth instead of sys/mounts. `max_lease_ttl`: seconds, 0 leaves the server's."""
-
-    path: str
-    type: str
-    auth: bool = False
-    options: Mapping[str, str] = field(default_factory=dict)
-    max_lease_ttl: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """One API path whose reply must show `body`; what else stands there is left alone. Durations are seconds."""
-
-    label: str
-    path: str
-    body: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +43,13 @@ class Wanted:
     mounts: tuple[Mount, ...]
     authority: Authority | None
     resources: tuple[Resource, ...]
+    owed: tuple[Owed, ...] = ()
 
 
 def vault(settings: Settings, options: Options = DEFAULTS) -> Wanted:
     """Everything that Vault must hold for this configuration. Nothing else is ever changed, nothing deleted."""
     authority = _authority(settings, options) if options.pki else None
-    roles = _roles(settings) if options.pki else ()
+    roles = (_revocation_list(settings), *_roles(settings)) if options.pki else ()
     listed = principals(settings.fleet)
     return Wanted(
         mounts=_mounts(settings, options, authority),
@@ -79,9 +57,11 @@ def vault(settings: Settings, options: Options = DEFAULTS) -> Wanted:
         resources=(
             _kv_config(settings),
             *roles,
+            *wanted_kinds.resources(settings),
             *(_policy(settings, principal) for principal in listed),
             *(_approle(options.auth_mount, principal) for principal in listed),
         ),
+        owed=wanted_kinds.owed(settings),
     )
 
 
@@ -108,8 +88,7 @@ def _mounts(settings: Settings, options: Options, authority: Authority | None) -
         Mount(settings.vault.kv_mount, "kv", options={"version": "2"}),
         *pki,
         Mount(options.auth_mount, "approle", auth=True),
-        Mount(options.agents_auth_mount, "approle", auth=True),
-        Mount(options.transit_mount, "transit"),
+        *wanted_kinds.mounts(settings),
     )
 
 
@@ -125,6 +104,14 @@ def _kv_config(settings: Settings) -> Resource:
     return Resource(f"kv {mount}", f"{mount}/config", {"max_versions": versions_needed(settings)})
 
 
+def _revocation_list(settings: Settings) -> Resource:
+    """A CRL that runs out makes peers refuse every certificate. Vault renews it in time; a new revocation waits for
+    that, unless `crl/rotate` is called (measured on OpenBao 2.7)."""
+    mount = settings.vault.pki_mount
+    body = {"auto_rebuild": True, "auto_rebuild_grace_period": "24h", "expiry": "72h", "disable": False}
+    return Resource(f"revocation list of {mount}", f"{mount}/config/crl", body)
+
+
 def _roles(settings: Settings) -> tuple[Resource, ...]:
     vault = settings.vault
     return (
@@ -138,6 +125,7 @@ def _role(settings: Settings, role: str, kind: OwnerKind) -> Resource:
 
     generate_lease, no_store: a lease per certificate brought Vault down at some 20 000 (hashicorp/vault#6417), storing
     costs a factor of 4 in speed; the price is that a certificate cannot be revoked by its serial without its body.
+    use_csr_*: with `sign` the names come from the service's call, as with `issue`, never from the request.
     cn_validations: the common name is a plain name such as `billing`, and the URI is what counts (SPIFFE).
     """
     listed = settings.fleet.certificates()
@@ -155,6 +143,8 @@ def _role(settings: Settings, role: str, kind: OwnerKind) -> Resource:
         "allow_localhost": "localhost" in dns,
         "allow_ip_sans": any(one.ip_sans for _, one in specs),
         "require_cn": True,
+        "use_csr_common_name": False,
+        "use_csr_sans": False,
         "cn_validations": ["disabled"],
         "key_type": "ec",
         "key_bits": 256,

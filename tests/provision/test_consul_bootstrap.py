@@ -99,6 +99,16 @@ def test_only_the_service_makes_sessions(consul: Consul):
     assert answers == {"service": 200, "proxy/edge": 403, "agent/billing": 403}
 
 
+@pytest.mark.servers
+@pytest.mark.parametrize("name", ["proxy/edge", "agent/billing"])
+def test_followers_may_use_consuls_own_watch(consul: Consul, name: str):
+    """`consul watch` asks its agent for its name first, and ends at a 403; of the rest of the agent it may do nothing."""
+    address, admin, _ = consul
+    headers = {"X-Consul-Token": consul_bootstrap.token_for(admin, find(FLEET, name)).reveal()}
+    assert requests.get(f"{address}/v1/agent/self", headers=headers, timeout=5).status_code == 200
+    assert requests.put(f"{address}/v1/agent/leave", headers=headers, timeout=5).status_code == 403
+
+
 def test_the_prefix_stands_before_every_key_rule():
     """Sites that share one Consul give each team a prefix; a rule without it would reach into another team's keys."""
     for name in ("service", "proxy/edge", "agent/billing"):

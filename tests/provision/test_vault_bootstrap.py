@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -11,8 +10,9 @@ import requests
 
 from rotator.clients.vault_admin import VaultAdmin
 from rotator.core.errors import Code, Denied
-from rotator.provision import vault_bootstrap, vault_policy, wanted
+from rotator.provision import vault_bootstrap, wanted
 from rotator.provision.changes import Change, Sign
+from rotator.provision.pieces import Mount
 from rotator.provision.principals import SERVICE, find
 from tests.assets.fleet import settings
 
@@ -78,66 +78,10 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(vault: Vault):
 def test_a_foreign_mount_is_left_alone(vault: Vault):
     """Turning somebody's mount into ours would destroy it."""
     _, admin, _ = vault
-    foreign = wanted.Wanted((wanted.Mount("transit", "kv", options={"version": "2"}),), None, ())
+    foreign = wanted.Wanted((Mount("transit", "kv", options={"version": "2"}),), None, ())
     with pytest.raises(Denied) as refusal:
         vault_bootstrap.bootstrap(admin, foreign, apply=True)
     assert refusal.value.code is Code.VAULT_NOT_CONFIGURED
-
-
-def needs(own: str) -> list[tuple[str, str, object]]:
-    """One call for every need of the service; `own` names a KV key that nobody else uses. The token ends last."""
-    proxy = {**agent_certificate("edge"), "uri_sans": "spiffe://example.test/proxy/edge", "alt_names": "localhost"}
-    found: list[tuple[str, str, object]] = [
-        ("POST", "pki_int/issue/rotator-agent", agent_certificate()),
-        ("POST", "pki_int/issue/rotator-proxy", {**proxy, "ip_sans": "127.0.0.1"}),
-        ("GET", "pki_int/roles/rotator-agent", None),
-        ("GET", "pki_int/roles/rotator-proxy", None),
-        ("GET", "pki_int/issuer/default", None),
-    ]
-    for folder in ("agents/billing", "proxies/edge"):
-        found += [
-            ("POST", f"kv/data/{folder}/{own}", {"options": {"cas": 0}, "data": {"a": "b"}}),
-            ("GET", f"kv/data/{folder}/{own}?version=1", None),
-            ("GET", f"kv/metadata/{folder}/{own}", None),
-            ("PUT", f"kv/destroy/{folder}/{own}", {"versions": [1]}),
-        ]
-    return [
-        *found,
-        ("GET", "kv/config", None),
-        ("POST", "sys/capabilities-self", {"paths": ["kv/config"]}),
-        ("GET", "auth/token/lookup-self", None),
-        ("POST", "auth/token/renew-self", {}),
-        ("POST", "auth/token/revoke-self", {}),
-    ]
-
-
-def test_the_service_can_do_all_that_it_needs(service: Call):
-    """The printed policy is complete."""
-    replies = {path: service(method, path, data) for method, path, data in needs("complete")}
-    assert {path: reply.text for path, reply in replies.items() if reply.status_code >= 300} == {}
-    assert service("GET", "pki_int/cert/ca_chain", None).status_code == 200
-
-
-def test_no_line_of_the_policy_is_spare(vault: Vault):
-    """Exactness: without a line, exactly the calls below its path are denied, and at least one of them is needed."""
-    address, admin, _ = vault
-    every = vault_policy.rules(settings(), SERVICE)
-    for number, left_out in enumerate(every):
-        admin.write("sys/policies/acl/exact", {"policy": vault_policy.render("x", [r for r in every if r != left_out])})
-        token = requests.post(
-            f"{address}/v1/auth/token/create",
-            json={"policies": ["exact"], "no_default_policy": True},
-            headers={"X-Vault-Token": "root"},
-            timeout=5,
-        ).json()["auth"]["client_token"]
-        denied, below = set(), set()
-        shape = re.compile(left_out.path.replace("+", "[^/]+"))
-        for method, path, data in needs(f"exact{number}"):
-            headers = {"X-Vault-Token": token}
-            reply = requests.request(method, f"{address}/v1/{path}", json=data, headers=headers, timeout=5)
-            denied |= {path} if reply.status_code == 403 else set()
-            below |= {path} if shape.fullmatch(path.split("?")[0]) else set()
-        assert denied == below != set(), left_out
 
 
 @pytest.mark.parametrize(
