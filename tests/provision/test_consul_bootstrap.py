@@ -102,7 +102,7 @@ def test_only_the_service_makes_sessions(consul: Consul):
 @pytest.mark.servers
 @pytest.mark.parametrize("name", ["proxy/edge", "agent/billing"])
 def test_followers_may_use_consuls_own_watch(consul: Consul, name: str):
-    """`consul watch` asks its agent for its name first, and ends at a 403; of the rest of the agent it may do nothing."""
+    """`consul watch` asks its agent for its name first, and ends at a 403; and it may do no more there."""
     address, admin, _ = consul
     headers = {"X-Consul-Token": consul_bootstrap.token_for(admin, find(FLEET, name)).reveal()}
     assert requests.get(f"{address}/v1/agent/self", headers=headers, timeout=5).status_code == 200
