@@ -21,8 +21,6 @@ from rotator.core.spec import Spec
 _DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,253}[a-z0-9])?")
 _MOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _PREFIX = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)+")
-# Where the agents' own AppRoles are: this service makes and destroys their secret-ids.
-AGENTS_MOUNT = "agents"
 # What each way to log in cannot do without.
 NEEDED = {
     VaultAuthMethod.TOKEN_FILE: ("token_file",),
@@ -41,7 +39,7 @@ def main(model: MainModel, place: Place, *, token: bool) -> Iterator[Problem]:
     yield from _tls(("vault", "tls"), model.vault.tls, place)
     yield from _tls(("consul", "tls"), model.consul.tls, place)
     if not token:
-        yield from _auth(model.vault.auth, place)
+        yield from _auth(model.vault.auth, model.vault.agents_mount, place)
         if model.vault.auth.method is VaultAuthMethod.CERT and not model.vault.tls.client_certificate:
             text, hint = "method cert needs a client certificate", "add it and client_key"
             yield place(("vault", "tls", "client_certificate"), text, hint)
@@ -129,7 +127,7 @@ def _tls(path: tuple[str, ...], tls: TlsModel, place: Place) -> Iterator[Problem
         yield place((*path, missing[0]), "is missing", "client_certificate and client_key belong together")
 
 
-def _auth(auth: AuthModel, place: Place) -> Iterator[Problem]:
+def _auth(auth: AuthModel, agents_mount: str, place: Place) -> Iterator[Problem]:
     path = ("vault", "auth")
     if auth.method is VaultAuthMethod.TOKEN:
         text, hint = "VAULT_TOKEN is not set", "set it, or use approle, jwt, cert or token_file"
@@ -138,7 +136,8 @@ def _auth(auth: AuthModel, place: Place) -> Iterator[Problem]:
         if not getattr(auth, key):
             text = f"is missing; method {auth.method.value} needs it"
             yield place((*path, key), text, "add it, or give a token in VAULT_TOKEN")
-    if auth.method is VaultAuthMethod.APPROLE and auth.mount.strip("/") == AGENTS_MOUNT:
+    own_mount = auth.mount.strip("/") or auth.method.value
+    if auth.method is VaultAuthMethod.APPROLE and own_mount == agents_mount:
         text = "is the mount of the agents' AppRoles, whose secret-ids this service rotates"
         yield place(
             (*path, "mount"), text, "log in at a mount of its own: a login that rotates itself ends with one mistake"
@@ -151,11 +150,16 @@ def _auth(auth: AuthModel, place: Place) -> Iterator[Problem]:
 
 
 def _mounts(model: MainModel, place: Place) -> Iterator[Problem]:
-    for key, mount in (("kv_mount", model.vault.kv_mount), ("pki_mount", model.vault.pki_mount)):
+    engines = {"kv_mount": "KV", "pki_mount": "PKI", "transit_mount": "transit", "database_mount": "database"}
+    taken: dict[str, str] = {}
+    for key in (*engines, "agents_mount"):
+        mount = str(getattr(model.vault, key))
         if _MOUNT.fullmatch(mount) is None:
-            yield place(("vault", key), "is no mount path", "as `vault secrets list` shows it, without the last slash")
-    if model.vault.kv_mount == model.vault.pki_mount:
-        yield place(("vault", "pki_mount"), "is the KV mount as well", "PKI and KV are two mounts")
+            command = "vault auth list" if key == "agents_mount" else "vault secrets list"
+            yield place(("vault", key), "is no mount path", f"as `{command}` shows it, without the last slash")
+        # Logins have mounts of their own, below auth/.
+        elif key in engines and (other := taken.setdefault(mount, engines[key])) != engines[key]:
+            yield place(("vault", key), f"is the {other} mount as well", f"{engines[key]} and {other} are two mounts")
 
 
 def _consul(model: MainModel, place: Place) -> Iterator[Problem]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from rotator.config.inventory import Inventory
 from rotator.config.problems import Place, Problem
 from rotator.config.reading import FOREIGN_WRITE
 from rotator.config.schema import MainModel, TlsModel
+from rotator.config.settings import VaultAuthMethod
 from rotator.core.identity import Owner, OwnerKind, spiffe_id
 
 Found = tuple[tuple[Problem, ...], tuple[Problem, ...]]
@@ -33,6 +36,7 @@ def files(main: MainModel, inventory: Inventory, place: Place) -> Found:
             # Kubernetes puts service account tokens into files that everybody in the container may read.
             said = warned if path[-1] == "jwt_file" else refused
             said.append(place(path, f"{readers} may read {file}", f"chmod go-rwx {file}"))
+    refused += _own_token(main, inventory, place)
     for section, tls in _tls(main):
         refused += _own_tail(main, inventory, ((section, "tls", "client_certificate"), tls.client_certificate), place)
     return tuple(refused), tuple(warned)
@@ -80,13 +84,38 @@ def _own_tail(
 ) -> Iterator[Problem]:
     """A login that rests on what we rotate ends with our first mistake: nobody could log in to repair it."""
     path, file = named
-    owners = [Owner(OwnerKind.AGENT, name) for name in inventory.agents]
-    owners += [Owner(OwnerKind.PROXY, name) for name in inventory.proxies]
-    ours = {spiffe_id(main.trust_domain, owner): owner for owner in owners} if file else {}
+    ours = _ours(main, inventory) if file else {}
     for uri in _uris(file) if file else ():
         if uri in ours:
             text = f"is the certificate of {ours[uri]}, which this service rotates"
             yield place(path, text, "log in with a certificate that somebody else renews")
+
+
+def _own_token(main: MainModel, inventory: Inventory, place: Place) -> Iterator[Problem]:
+    """As `_own_tail`, for a login with a token: one of our signing key, or with the name of somebody of ours."""
+    file = main.vault.auth.jwt_file
+    claims = _claims(file) if file and main.vault.auth.method is VaultAuthMethod.JWT else {}
+    issued = claims.get("iss") == (main.tokens.issuer or f"spiffe://{main.trust_domain}")
+    if issued or claims.get("sub") in _ours(main, inventory):
+        text = "holds a token that this service issues and rotates"
+        yield place(("vault", "auth", "jwt_file"), text, "log in with a token of the platform, such as Kubernetes")
+
+
+def _ours(main: MainModel, inventory: Inventory) -> dict[str, Owner]:
+    owners = [Owner(OwnerKind.AGENT, name) for name in inventory.agents]
+    owners += [Owner(OwnerKind.PROXY, name) for name in inventory.proxies]
+    return {spiffe_id(main.trust_domain, owner): owner for owner in owners}
+
+
+def _claims(file: Path) -> dict[str, str]:
+    """The texts that a JWT says of itself, unverified; none when the file is not there or holds something else."""
+    try:
+        payload = file.read_text("ascii").strip().split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (OSError, ValueError, IndexError, RecursionError):
+        return {}
+    told = found.items() if isinstance(found, dict) else ()
+    return {name: value for name, value in told if isinstance(value, str)}
 
 
 def _uris(file: Path) -> list[str]:
