@@ -21,7 +21,8 @@ def register(app: typer.Typer) -> None:
         Exit code 1 when something failed; warnings alone leave it 0.
         """
         from rotator import app as wiring
-        from rotator.provision.examine import Finding, Verdict, guarded, inotify, state_directory
+        from rotator.provision.examine import guarded, inotify, state_directory
+        from rotator.provision.finding import Finding, Verdict
 
         console = Console(output)
         try:
@@ -43,18 +44,17 @@ def register(app: typer.Typer) -> None:
 def _vault(settings: Any) -> Iterator[Any]:
     from rotator.clients.clock import SystemClock
     from rotator.provision import endpoints, examine
+    from rotator.provision.finding import Finding, Verdict
 
     plain = settings.vault.address.startswith("http://")
     text = "plain HTTP, as on loopback" if plain else "certificates are checked"
-    yield examine.Finding(
-        examine.Verdict.WARN if plain else examine.Verdict.PASS, "vault tls", text, "use https" * plain
-    )
+    yield Finding(Verdict.WARN if plain else Verdict.PASS, "vault tls", text, "use https" * plain)
     token = endpoints.service_token(settings.vault)
     if token is None:
         why = "not asked with this login method: it would use up the service's own secret"
-        yield examine.Finding(examine.Verdict.WARN, "vault login", why, "see the service's readiness instead")
+        yield Finding(Verdict.WARN, "vault login", why, "see the service's readiness instead")
         return
-    yield examine.Finding(examine.Verdict.PASS, "vault login", f"by {settings.vault.auth.method.value}")
+    yield Finding(Verdict.PASS, "vault login", f"by {settings.vault.auth.method.value}")
     yield from examine.vault(settings, endpoints.vault_admin(settings.vault, token), SystemClock().now)
 
 

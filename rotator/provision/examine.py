@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +19,12 @@ from rotator.clients.consul_admin import ConsulAdmin
 from rotator.clients.vault_admin import VaultAdmin
 from rotator.config.settings import Settings
 from rotator.core.errors import Fault
-from rotator.provision import vault_policy, wanted
+from rotator.provision import examine_kinds, vault_policy, wanted
+from rotator.provision.finding import Finding, Verdict, finding
 from rotator.provision.principals import SERVICE
 from rotator.publish.layout import Layout
 
 SKEW_WARNS, SKEW_FAILS = timedelta(seconds=5), timedelta(seconds=30)
-
-
-class Verdict(StrEnum):
-    PASS = "pass"  # noqa: S105 - a word of the report
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """`fix` is empty when nothing is to be done."""
-
-    verdict: Verdict
-    what: str
-    text: str
-    fix: str = ""
 
 
 def guarded(what: str, ask: Callable[[], Iterator[Finding]]) -> tuple[Finding, ...]:
@@ -58,7 +41,7 @@ def vault(settings: Settings, admin: VaultAdmin, now: Callable[[], datetime]) ->
     """Seal, clock, rights, roles, issuer life, kept versions; `admin` carries the service's own token."""
     status, date = admin.status()
     sealed = status in (501, 503)
-    yield _finding(not sealed, "vault seal", f"sys/health says {status}", "unseal or initialise Vault")
+    yield finding(not sealed, "vault seal", f"sys/health says {status}", "unseal or initialise Vault")
     if sealed:
         return
     if date is not None:
@@ -70,9 +53,11 @@ def vault(settings: Settings, admin: VaultAdmin, now: Callable[[], datetime]) ->
         issuer = admin.read(f"{mount}/cert/ca_chain") or {}
         yield issuer_life(settings, mount, str(issuer.get("certificate") or ""), now())
         yield issuer_settings(mount, admin.read(f"{mount}/issuer/default") or {})
+        yield examine_kinds.revocation_list(mount, admin.read(f"{mount}/config/crl"))
+    yield from examine_kinds.kinds(settings, admin)
     kept = int((admin.read(f"{settings.vault.kv_mount}/config") or {}).get("max_versions") or 10)
     needed = wanted.versions_needed(settings)
-    yield _finding(
+    yield finding(
         kept >= needed, "kv versions", f"{kept} are kept, {needed} needed", "rotator bootstrap --apply", Verdict.WARN
     )
 
@@ -80,13 +65,13 @@ def vault(settings: Settings, admin: VaultAdmin, now: Callable[[], datetime]) ->
 def consul(settings: Settings, own: ConsulAdmin, anonymous: ConsulAdmin) -> Iterator[Finding]:
     """Leader, own rights, session, and whether anybody at all may read our keys."""
     leader = own.leader()
-    yield _finding(bool(leader), "consul leader", leader or "there is none", "repair the cluster: consul members")
+    yield finding(bool(leader), "consul leader", leader or "there is none", "repair the cluster: consul members")
     lock = Layout(settings.consul.prefix).lock
     fix = "give the token the rules of `rotator policy consul --for service`"
-    yield _finding(own.may_read(lock), "consul policy", f"reads {lock}", fix)
+    yield finding(own.may_read(lock), "consul policy", f"reads {lock}", fix)
     closed = not anonymous.may_read(lock)
     text = "nobody reads without a token" if closed else "ACLs are off, or everybody may read"
-    yield _finding(closed, "consul acl", text, 'set default_policy = "deny"', Verdict.WARN)
+    yield finding(closed, "consul acl", text, 'set default_policy = "deny"', Verdict.WARN)
     own.try_session()
     yield Finding(Verdict.PASS, "consul session", "can be made and ended")
 
@@ -108,12 +93,12 @@ def role_facts(settings: Settings, role: str, found: Mapping[str, Any] | None) -
     specs = [spec for spec, one in settings.fleet.certificates() if one.role == role]
     longest, most = vault_policy.longest_ttl_seconds(specs), int(found.get("max_ttl") or 0)
     text = f"max_ttl {most} s, longest configured lifetime {longest} s"
-    yield _finding(not specs or most == 0 or most >= longest, what, text, "raise max_ttl or shorten ttl")
+    yield finding(not specs or most == 0 or most >= longest, what, text, "raise max_ttl or shorten ttl")
     lease = bool(found.get("generate_lease"))
-    yield _finding(not lease, what, f"generate_lease is {str(lease).lower()}", "set generate_lease=false", Verdict.WARN)
+    yield finding(not lease, what, f"generate_lease is {str(lease).lower()}", "set generate_lease=false", Verdict.WARN)
     backdate = int(found.get("not_before_duration") or 0)
     text = f"not_before_duration is {backdate} s"
-    yield _finding(backdate >= wanted.BACKDATE_SECONDS, what, text, "set it to 60s: peers' clocks differ", Verdict.WARN)
+    yield finding(backdate >= wanted.BACKDATE_SECONDS, what, text, "set it to 60s: peers' clocks differ", Verdict.WARN)
 
 
 def issuer_life(settings: Settings, mount: str, chain: str, now: datetime) -> Finding:
@@ -135,7 +120,7 @@ def issuer_settings(mount: str, found: Mapping[str, Any]) -> Finding:
     behaviour = str(found.get("leaf_not_after_behavior") or "err")
     fix = "set leaf_not_after_behavior=err on the issuer"
     text = f"leaf_not_after_behavior is {behaviour}"
-    return _finding(behaviour == "err", f"issuer of {mount}", text, fix, Verdict.WARN)
+    return finding(behaviour == "err", f"issuer of {mount}", text, fix, Verdict.WARN)
 
 
 def state_directory(directory: Path) -> Iterator[Finding]:
@@ -146,8 +131,8 @@ def state_directory(directory: Path) -> Iterator[Finding]:
         yield Finding(Verdict.FAIL, "state directory", f"{directory}: {problem.strerror}", "create it with mode 0700")
         return
     writable = os.access(directory, os.W_OK | os.X_OK)
-    yield _finding(writable, "state directory", f"{directory} is {'' if writable else 'not '}writable", "chown it")
-    yield _finding(not mode & 0o027, "state directory", f"mode {mode:04o}", f"chmod 0700 {directory}", Verdict.WARN)
+    yield finding(writable, "state directory", f"{directory} is {'' if writable else 'not '}writable", "chown it")
+    yield finding(not mode & 0o027, "state directory", f"mode {mode:04o}", f"chmod 0700 {directory}", Verdict.WARN)
 
 
 def inotify(limits: Path = Path("/proc/sys/fs/inotify")) -> Iterator[Finding]:
@@ -157,7 +142,7 @@ def inotify(limits: Path = Path("/proc/sys/fs/inotify")) -> Iterator[Finding]:
     except (OSError, ValueError):
         return
     fix = "sysctl fs.inotify.max_user_instances=512"
-    yield _finding(found >= 128, "inotify", f"{found} instances per user", fix, Verdict.WARN)
+    yield finding(found >= 128, "inotify", f"{found} instances per user", fix, Verdict.WARN)
 
 
 def _rights(settings: Settings, admin: VaultAdmin) -> Iterator[Finding]:
@@ -171,12 +156,8 @@ def _rights(settings: Settings, admin: VaultAdmin) -> Iterator[Finding]:
         if "root" not in answer.get(path, ()) and set(rule.capabilities) - set(answer.get(path, ()))
     ]
     text = f"lacks {', '.join(lacking)}" if lacking else "has every capability that is needed"
-    yield _finding(not lacking, "vault policy", text, "load `rotator policy vault --for service`")
+    yield finding(not lacking, "vault policy", text, "load `rotator policy vault --for service`")
     root = any("root" in capabilities for capabilities in answer.values() if isinstance(capabilities, list))
-    yield _finding(
+    yield finding(
         not root, "vault token", "is a root token" if root else "is no root token", "use AppRole", Verdict.WARN
     )
-
-
-def _finding(good: bool, what: str, text: str, fix: str, otherwise: Verdict = Verdict.FAIL) -> Finding:
-    return Finding(Verdict.PASS, what, text) if good else Finding(otherwise, what, text, fix)

@@ -12,7 +12,7 @@ from rotator.clients.vault_admin import Endpoint, VaultAdmin, approle_token
 from rotator.core.errors import Denied
 from rotator.core.secret import Secret
 from rotator.provision import consul_bootstrap, examine, vault_bootstrap
-from rotator.provision.examine import Finding, Verdict
+from rotator.provision.finding import Finding, Verdict
 from rotator.provision.principals import SERVICE, find
 from tests.assets.authority import Authority
 from tests.assets.fleet import settings
