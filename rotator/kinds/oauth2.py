@@ -8,9 +8,11 @@ ends the whole grant. When a reply is lost after the server acted, its new refre
 used again, which works within the grace period that many servers have, and else ends in E8009, where only a new
 consent helps. Nobody else may use the same grant: the slower of the two would end it.
 
-A server may take the revocation of an access token for the end of its grant (RFC 7009, 2.1). So with the refresh
-grant an old token is left to expire, and revoked only when it was reported as compromised. A token whose reply was
-lost is known to nobody and expires by itself.
+A server may take the revocation of one access token for the end of its whole grant (RFC 7009, 2.1); npm's
+oidc-provider does, and the newer token dies with it. So with the refresh grant an old token is never revoked, not even
+one that was reported as compromised: it expires by itself, within its ttl, and proxies refuse it until then. Whoever
+wants it dead at once ends the grant at the server and consents anew. A token whose reply was lost is known to nobody
+and expires by itself.
 
 Vault paths: `<kv_mount>/data/<client_path>` (read); for the refresh grant `<kv_mount>/data/oauth2/<agent>/<credential>`
 (create, update, read), `<kv_mount>/metadata/oauth2/<agent>/<credential>` (read) and
@@ -81,23 +83,25 @@ class OAuth2Kind:
             )
 
     def retire(self, spec: Spec, facts: Facts) -> None:
-        """Revokes the token, if it is of client credentials, and destroys it in KV."""
-        self._end(spec, facts, at_server=_settings(spec).grant is Grant.CLIENT_CREDENTIALS)
-
-    def revoke(self, spec: Spec, facts: Facts) -> None:
-        """As `retire`; revokes with the refresh grant too, even if the server ends the whole grant with it."""
-        self._end(spec, facts, at_server=True)
-
-    def _end(self, spec: Spec, facts: Facts, at_server: bool) -> None:
-        """The token is needed to revoke it: it is destroyed last. One that has expired needs no server any more."""
-        token = self._keeping.previous(spec, facts.kv_version).get(ACCESS_TOKEN)
-        if at_server and token is not None and self._clock.now() < _ends(facts):
-            client, _ = self._registered(spec)
-            self._servers.revoke(client, token)
-        self._failpoint.reach("K11", str(spec.id))
+        """Ends a token of client credentials at the server, and destroys it in KV: last, because it is needed to
+        revoke it. With the refresh grant the used refresh tokens go instead."""
         if _settings(spec).grant is Grant.REFRESH_TOKEN:
             self._held.destroy_used(spec)
+        else:
+            self._end(spec, facts)
+        self._failpoint.reach("K11", str(spec.id))
         self._keeping.destroy(spec, facts)
+
+    def revoke(self, spec: Spec, facts: Facts) -> None:
+        """The same: what can be ended without ending the newer version is ended by `retire` already."""
+        self.retire(spec, facts)
+
+    def _end(self, spec: Spec, facts: Facts) -> None:
+        """One that has expired needs no server any more: it may be gone for good."""
+        token = self._keeping.previous(spec, facts.kv_version).get(ACCESS_TOKEN)
+        if token is not None and self._clock.now() < _ends(facts):
+            client, _ = self._registered(spec)
+            self._servers.revoke(client, token)
 
     def _registered(self, spec: Spec) -> tuple[OAuthClient, Secret | None]:
         """(the client, the refresh token of a person's consent). Denied when they were not put where they belong."""
