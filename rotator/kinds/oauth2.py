@@ -140,7 +140,7 @@ class OAuth2Kind:
             return known
         newest = self._held.about_to_use(spec, grant, pending.rotation_id, newest)
         asked_at = self._clock.now()
-        reply = self._use(spec, client, grant)
+        reply = self._use(spec, client, grant, newest)
         self._failpoint.reach("K2", str(spec.id))
         token = _token_of(reply, asked_at)
         successor = reply.refresh_token or grant.refresh_token
@@ -148,10 +148,13 @@ class OAuth2Kind:
         self._held.keep(spec, kept, newest)
         return token
 
-    def _use(self, spec: Spec, client: OAuthClient, grant: HeldGrant) -> TokenReply:
+    def _use(self, spec: Spec, client: OAuthClient, grant: HeldGrant, cas: int) -> TokenReply:
+        """A refusal is an answer too: after it nothing is under way, else a theft would later be told as a loss."""
         try:
             return self._servers.refresh(client, grant.refresh_token, _settings(spec).scope)
         except Denied as refused:
+            if not grant.unanswered:
+                self._held.keep(spec, replace(grant, rotation_id="", token=None), cas)
             if refused.code is Code.AUTHORIZATION_GRANT_DEAD and grant.unanswered:
                 text = f"{refused.text}; the reply to its last use never arrived, and its successor was in that"
                 raise Denied(refused.code, text, hint=refused.hint) from None

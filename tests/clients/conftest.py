@@ -1,4 +1,4 @@
-"""Two worlds for one contract: Consul in memory, and a real one."""
+"""Two worlds for one contract: Consul in memory, and a real one; and a canned authorization server."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from rotator.clients.consul import ConsulKeys
 from rotator.clients.consul_lock import ConsulLock, lock_agent
+from rotator.clients.oauth import HttpAuthorizationServers
 from rotator.config.settings import ConsulSettings
+from rotator.core.kind_settings import AuthorizationServer
 from rotator.core.secret import Secret
-from rotator.ports import Fence, Keys, Lock
+from rotator.ports import Fence, Keys, Lock, OAuthClient
+from tests.clients.authorization_server import GOOD, SECRET, TIMEOUT, SecureServer, as_json, document
 from tests.clients.consul_process import ROOT_TOKEN, ConsulProcess
 from tests.fakes.clock import FakeClock
 from tests.fakes.consul import FakeConsul, FakeKeys, FakeLock
@@ -58,6 +62,25 @@ def settings(agent: ConsulProcess) -> ConsulSettings:
         session_ttl=TTL,
         lock_delay=timedelta(0),
     )
+
+
+@pytest.fixture
+def canned(tmp_path: Path) -> Iterator[SecureServer]:
+    made = SecureServer(tmp_path)
+    made.by_path["/.well-known/oauth-authorization-server"] = as_json(document(made))
+    made.by_path["/token"] = as_json(GOOD)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def registered(canned: SecureServer) -> OAuthClient:
+    return OAuthClient(AuthorizationServer(canned.issuer, canned.files.ca), "some client", Secret(SECRET))
+
+
+@pytest.fixture
+def oauth(clock: FakeClock) -> HttpAuthorizationServers:
+    return HttpAuthorizationServers(clock, TIMEOUT)
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.servers)])

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from rotator.clients.clock import SystemClock
 from rotator.clients.oauth import HttpAuthorizationServers
 from rotator.clients.vault_admin import VaultAdmin
-from rotator.core.errors import Code, Denied, Unavailable
+from rotator.core.errors import Code, Denied, Fault, Unavailable
 from rotator.core.identity import CredentialId, Owner, OwnerKind
 from rotator.core.kind_settings import AuthorizationServer, Grant, OAuth2Settings
 from rotator.core.model import Facts, Pending, Stage, rotation_id
@@ -22,7 +24,7 @@ from rotator.kinds.base import KindPorts
 from rotator.ports import KvVersion, OAuthClient, TokenReply, TokenState
 from tests.assets.vault_wire import VaultWire
 
-# Of the tokens that the server makes.
+# Of the tokens that the shared server makes.
 LIFE = timedelta(minutes=10)
 
 
@@ -193,3 +195,14 @@ class Room:
     def use_as_a_stranger(self, refresh_token: Secret) -> None:
         """Whoever has it and the client's secret can."""
         HttpAuthorizationServers(SystemClock()).refresh(self.who, refresh_token, "")
+
+
+MakeRoom = Callable[[Grant], Room]
+
+
+def refused(call: Callable[[], object], family: type[Fault], code: Code) -> Fault:
+    """The Fault that a call must end in."""
+    with pytest.raises(family) as raised:
+        call()
+    assert raised.value.code is code
+    return raised.value
