@@ -27,6 +27,7 @@ from rotator.clients.vault import VaultSecrets
 from rotator.clients.vault_approle import VaultAppRoles
 from rotator.clients.vault_database import VaultDatabases
 from rotator.clients.vault_paths import VaultPathCalls
+from rotator.clients.vault_pki import VaultPki
 from rotator.clients.vault_transit import VaultTransit
 from rotator.config.load import load as load_configuration
 from rotator.config.settings import Settings
@@ -185,6 +186,7 @@ def _realm(settings: Settings, clients: Clients) -> Realm:
             clients.vault,
             clock,
             clients.failpoint,
+            pki=VaultPki(clients.vault.calls),
             approles=VaultAppRoles(clients.vault.calls),
             engine=VaultDatabases(clients.vault.calls),
             databases=PostgresLogins(),
@@ -208,7 +210,7 @@ def _realm(settings: Settings, clients: Clients) -> Realm:
     shelf = Shelf(clients.keys, layout)
     tools = Tools(shelf, clients.audit, clock, clients.failpoint, settings.service.versions_kept)
     observer = Observer(clients.keys, layout, settings.fleet)
-    return Realm(settings.fleet, clients.keys, layout, crew, tools, observer, standing)
+    return Realm(settings.fleet, clients.keys, layout, crew, tools, observer, standing, VaultPki(clients.vault.calls))
 
 
 Windows = tuple[Board, CollectorRegistry, Counters, Pulse, Painter]

@@ -84,6 +84,15 @@ def check(material: Material, wanted: Wanted) -> Identity:
     return _identity(leaf, chain[0])
 
 
+def public_key_of(certificate: str) -> bytes:
+    """The SubjectPublicKeyInfo (DER) of a PEM certificate. Rejected for anything that cannot be read."""
+    try:
+        leaf = x509.load_pem_x509_certificate(certificate.encode())
+        return leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm):
+        raise Rejected(Code.MATERIAL_REJECTED, "a certificate cannot be read") from None
+
+
 def identify(certificate: str, issuer: str) -> Identity:
     """The facts of a certificate without judging it. Rejected when either text is not a certificate."""
     return _identity(_load(certificate, "certificate"), _authority(issuer))

@@ -1,4 +1,4 @@
-"""Certificates from Vault's PKI: issued, checked, stored with their key in KV v2, and destroyed there when retired.
+"""Certificates from Vault's PKI: issued or signed, checked, stored with their key in KV v2, destroyed when retired.
 
 The mark by which an interrupted rotation knows its own work (`rotation_id`) lies inside the KV version, next to the
 key that it marks: see `docs/decisions/0003-mark-inside-the-version.md`.
@@ -9,6 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import CertificateSigningRequestBuilder, Name, NameAttribute
+from cryptography.x509.oid import NameOID
+
 from rotator.core import x509
 from rotator.core.errors import Code, Conflict, Rejected, Unavailable
 from rotator.core.kind_settings import CertificateSettings
@@ -16,7 +22,7 @@ from rotator.core.model import Facts, Pending
 from rotator.core.secret import Secret
 from rotator.core.spec import Spec
 from rotator.kinds.base import IssueResult, KindPorts
-from rotator.ports import CertificateMaterial, CertificateRequest, KvVersion
+from rotator.ports import CertificateMaterial, CertificateRequest, KvVersion, SignRequest
 
 
 class CertificateKind:
@@ -26,6 +32,7 @@ class CertificateKind:
 
     def __init__(self, ports: KindPorts) -> None:
         self._secrets, self._clock, self._failpoint = ports.secrets, ports.clock, ports.failpoint
+        self._pki = ports.pki
 
     def issue(self, spec: Spec, pending: Pending, stored_version: int, read_back: bool) -> IssueResult:
         """As `Kind.issue`. With `read_back`, whatever lies above `stored_version` and is not ours is written over.
@@ -41,9 +48,10 @@ class CertificateKind:
                 return adopted
             cas = newest
         asked_at = self._clock.now()
-        material = self._secrets.issue_certificate(_request(spec))
+        material = self._made(spec)
         self._failpoint.reach("K2", str(spec.id))
         identity = self._check(spec, material, asked_at)
+        self._refuse_old_key(spec, material, cas)
         self._failpoint.reach("K3", str(spec.id))
         try:
             stored = self._secrets.kv_write(spec.kv_mount, spec.kv_path, _fields(pending, material, identity), cas)
@@ -84,8 +92,28 @@ class CertificateKind:
         self._failpoint.reach("K10", str(spec.id))
 
     def revoke(self, spec: Spec, facts: Facts) -> None:
-        """As `retire`."""
+        """Also puts it on the CRL, by proof that we hold its key, and then destroys the key.
+
+        Without the key there is nothing to prove it with: then an earlier try has come this far already.
+        """
+        stored = self._secrets.kv_read(spec.kv_mount, facts.kv_path, facts.kv_version)
+        if stored is not None and _text(stored, "rotation_id") == facts.rotation_id:
+            key = stored.fields.get("private_key", Secret(""))
+            self._pki.revoke_with_key(_settings(spec).mount, _text(stored, "certificate"), key)
+        self._failpoint.reach("K11", str(spec.id))
         self.retire(spec, facts)
+
+    def _made(self, spec: Spec) -> CertificateMaterial:
+        """From Vault with its key, or signed by Vault for a key that is made here and never leaves but into KV."""
+        if not _settings(spec).local_key:
+            return self._secrets.issue_certificate(_request(spec))
+        key = ec.generate_private_key(ec.SECP256R1())
+        request = _request(spec)
+        subject = Name([NameAttribute(NameOID.COMMON_NAME, request.common_name)])
+        csr = CertificateSigningRequestBuilder().subject_name(subject).sign(key, SHA256())
+        certificate, chain = self._pki.sign(SignRequest(request, csr.public_bytes(Encoding.PEM).decode()))
+        text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        return CertificateMaterial(certificate, chain, Secret(text))
 
     def _newest(self, spec: Spec) -> int:
         state = self._secrets.kv_state(spec.kv_mount, spec.kv_path)
@@ -105,6 +133,18 @@ class CertificateKind:
     def _check(self, spec: Spec, material: CertificateMaterial, asked_at: datetime) -> x509.Identity:
         wanted = x509.Wanted(_settings(spec), spec.ttl, asked_at, self._clock.now())
         return x509.check(x509.Material(material.certificate, material.chain, material.private_key), wanted)
+
+    def _refuse_old_key(self, spec: Spec, material: CertificateMaterial, version: int) -> None:
+        """The key of the version before, whose certificate would be new all the same, is no rotation."""
+        stored = self._secrets.kv_read(spec.kv_mount, spec.kv_path, version) if version else None
+        if stored is None or not _text(stored, "certificate"):
+            return
+        if x509.public_key_of(_text(stored, "certificate")) == x509.public_key_of(material.certificate):
+            raise Rejected(
+                Code.MATERIAL_REJECTED,
+                f"the new certificate of {spec.id} has the key of the old one; that is no rotation",
+                hint="see what stands between this service and Vault's PKI",
+            )
 
     def _after_conflict(self, spec: Spec, pending: Pending, cas: int) -> IssueResult:
         """The write was refused: ours after all (a lost reply, sent again), or somebody else's."""

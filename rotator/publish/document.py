@@ -14,9 +14,9 @@ from typing import Any
 
 from rotator.core.errors import Code, Rejected
 from rotator.core.fleet import Fleet, Proxy, Scope
-from rotator.core.identity import Owner, OwnerKind, spiffe_id
+from rotator.core.identity import CredentialId, Owner, OwnerKind, spiffe_id
 from rotator.core.jwk import jwks
-from rotator.core.model import Facts
+from rotator.core.model import Denial, Facts
 from rotator.core.spec import Spec
 from rotator.publish import canonical
 
@@ -50,6 +50,25 @@ class SignerKeys:
 
     signer: str
     keys: tuple[Facts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A version of an agent's credential that a proxy must refuse."""
+
+    target: CredentialId
+    kind: str
+    denial: Denial
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom a proxy believes. bundle: PEM certificates that may sign agents, in any order. crl: PEM, empty for none."""
+
+    bundle: tuple[str, ...]
+    signers: tuple[SignerKeys, ...] = ()
+    denied: tuple[Denied, ...] = ()
+    crl: str = ""
 
 
 def config_section(fleet: Fleet, proxy: Proxy) -> dict[str, Any]:
@@ -89,22 +108,49 @@ def credential_facts(spec: Spec, facts: Facts) -> dict[str, Any]:
     }
 
 
-def compose(
-    proxy: str,
-    config: Mapping[str, Any],
-    trust: tuple[str, ...],
-    certificates: Mapping[str, Any],
-    signers: tuple[SignerKeys, ...] = (),
-) -> Document:
-    """One document from its three sections. `trust`: PEM certificates that may sign agents, in any order."""
+def compose(proxy: str, config: Mapping[str, Any], trust: Trust, certificates: Mapping[str, Any]) -> Document:
+    """One document from its three sections."""
     content = {
         "format": FORMAT,
         "proxy": proxy,
         "config": config,
-        "trust": {"bundle": sorted(trust), **_verification(signers)},
+        "trust": trust_section(trust),
         "certificates": certificates,
     }
     return _document(content)
+
+
+def trust_section(trust: Trust) -> dict[str, Any]:
+    """`denied` and `crl` stand there only while there is something to refuse."""
+    return {
+        "bundle": sorted(trust.bundle),
+        **_verification(trust.signers),
+        **denied_section(trust.denied),
+        **({"crl": [trust.crl]} if trust.crl else {}),
+    }
+
+
+def denied_section(denied: tuple[Denied, ...]) -> dict[str, Any]:
+    """`denied`: what is refused from the next request on; `fingerprint` is that of the published facts."""
+    listed = [
+        {
+            "agent": one.target.owner.name,
+            "credential": one.target.name,
+            "kind": one.kind,
+            "serial": one.denial.facts.serial,
+            "fingerprint": one.denial.facts.fingerprint,
+            "not_after": one.denial.facts.not_after.isoformat(),
+        }
+        for one in denied
+    ]
+    ordered = sorted(listed, key=lambda one: (one["agent"], one["credential"], one["not_after"], one["fingerprint"]))
+    return {"denied": ordered} if ordered else {}
+
+
+def denies(document: Document, denied: Denied) -> bool:
+    """Whether this document refuses that version."""
+    wanted = denied_section((denied,))["denied"][0]
+    return wanted in document.content["trust"].get("denied", [])
 
 
 def with_trust(document: Document, trust: Mapping[str, Any]) -> Document:

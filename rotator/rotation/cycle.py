@@ -118,11 +118,13 @@ class Cycle:
         run.part("suspensions", lambda: reign.apply_suspensions(self._inbox.suspensions()))
         run.part("observe", reign.observe)
         run.part("inbox", lambda: self._inbox.answer(reign))
+        run.part("denials", lambda: reign.publish_denials(self._trust))
         if self.paused is None:
             run.part("tokens", reign.replace_unverifiable)
             run.part("walk", reign.walk)
             run.part("facts", reign.repair_facts)
             run.part("trust", self._refresh_trust)
+            run.part("revocations", reign.refresh_revocations)
             self._publish_documents(run, reign)
             run.part("signers", reign.publish_signers)
         run.part("reload", reign.reload_lost)

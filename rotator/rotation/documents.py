@@ -20,7 +20,7 @@ from rotator.core.reasons import Cause, Reason
 from rotator.core.spec import Spec
 from rotator.ports import Audit, Clock, Failpoint, Fence
 from rotator.publish import document as documents
-from rotator.publish.document import Document, SignerKeys
+from rotator.publish.document import Document, Trust
 from rotator.publish.versions import Pointer
 from rotator.records.open_intents import OpenIntent
 from rotator.rotation.shelf import Held, Hold, Issue, Shelf
@@ -76,27 +76,28 @@ class Publication:
     def reconcile(
         self,
         proxy: Proxy,
-        trust: tuple[str, ...],
+        trust: Trust,
         certificates: Certificates,
         fence: Fence,
-        signers: tuple[SignerKeys, ...] = (),
     ) -> bool:
         """Publishes a new version when the wanted document is not the one in force; True when it is in force now.
 
-        Does nothing (False) while a certificate of the proxy does not exist yet: a partial document is never published
-        (ENG-15). Raises Fault; afterwards the next pass looks again.
+        While a certificate of the proxy does not exist yet, or Vault has not told the CA, only a report of compromise
+        is published (False): a partial document never is (ENG-15). Raises Fault; afterwards the next pass looks again.
         """
-        if not trust or len(certificates) < len(proxy.credentials):
+        complete = bool(trust.bundle) and len(certificates) >= len(proxy.credentials)
+        if not complete and not trust.denied:
             return False
         before = self._known.get(proxy.name)
         found = self._look(proxy.name)
         self._settle(proxy.name)
         drifted = self._note_drift(proxy.name, before, found)
-        wanted = self._wanted(proxy, trust, certificates, signers, found)
-        if found.document is not None and found.document.digest == wanted.digest:
-            return True
-        self._publish(wanted, _why(found, wanted, drifted), found, found.held.hold, fence)
-        return True
+        wanted = self._wanted(proxy, trust, certificates, found) if complete else _denying(found.document, trust)
+        if wanted is None:
+            return False
+        if found.document is None or found.document.digest != wanted.digest:
+            self._publish(wanted, _why(found, wanted, drifted, trust), found, found.held.hold, fence)
+        return complete
 
     def roll_back(self, proxy: Proxy, version: int, cause: Cause, fence: Fence) -> int:
         """Puts the content of an old version in force as a new version; returns the new number.
@@ -110,7 +111,7 @@ class Publication:
             return found.pointer.version
         old = self._tools.shelf.document(proxy.name, version)
         wanted = self._config_of(proxy)
-        digest = documents.compose(proxy.name, wanted, (), {}).config_digest
+        digest = documents.compose(proxy.name, wanted, Trust(()), {}).config_digest
         hold = Hold(digest, version) if digest != old.config_digest else None
         return self._publish(_trusting(old, found.document), cause, found, hold, fence)
 
@@ -178,22 +179,21 @@ class Publication:
     def _wanted(
         self,
         proxy: Proxy,
-        trust: tuple[str, ...],
+        trust: Trust,
         certificates: Certificates,
-        signers: tuple[SignerKeys, ...],
         found: Published,
     ) -> Document:
         facts = {name: documents.credential_facts(spec, known) for name, (spec, known) in certificates.items()}
         hold = found.held.hold
         held_facts = tuple(sorted((name, f["fingerprint"], f["kv_version"]) for name, f in facts.items()))
-        key = (trust, held_facts, hold, signers)
+        key = (trust, held_facts, hold)
         cached = self._composed.get(proxy.name)
         if cached is not None and cached[0] == key:
             return cached[1]
-        wanted = documents.compose(proxy.name, self._config_of(proxy), trust, facts, signers)
+        wanted = documents.compose(proxy.name, self._config_of(proxy), trust, facts)
         if hold is not None and hold.withdrawn == wanted.config_digest:
             held = self._tools.shelf.document(proxy.name, hold.version)
-            wanted = documents.compose(proxy.name, held.content["config"], trust, facts, signers)
+            wanted = documents.compose(proxy.name, held.content["config"], trust, facts)
         self._composed[proxy.name] = (key, wanted)
         return wanted
 
@@ -260,8 +260,21 @@ def _facts(version: int, digest: str) -> tuple[tuple[str, str], ...]:
     return (("version", str(version)), ("digest", digest))
 
 
-def _why(found: Published, wanted: Document, drifted: bool) -> Cause:
-    """The reason of a publication: the first section that differs, all of them as evidence."""
+def _denying(in_force: Document | None, trust: Trust) -> Document | None:
+    """What is in force, with the denials of now added; None when nothing is in force that could accept anything."""
+    if in_force is None:
+        return None
+    known = in_force.content["trust"]
+    return documents.with_trust(in_force, {**known, **documents.denied_section(trust.denied)})
+
+
+def _why(found: Published, wanted: Document, drifted: bool, trust: Trust) -> Cause:
+    """The reason of a publication: a report of compromise, else the first section that differs; all as evidence."""
+    denied = [one for one in trust.denied if found.document is None or not documents.denies(found.document, one)]
+    if denied:
+        names = tuple(("denied", f"{one.target} version {one.denial.facts.version}") for one in denied)
+        newest = max(denied, key=lambda one: one.denial.at)
+        return Cause(Reason.COMPROMISE, "reported as compromised", names, request=newest.denial.request)
     if drifted:
         return Cause(Reason.DRIFT, "what is published is not what was published by this service")
     if found.document is None:

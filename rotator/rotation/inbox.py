@@ -77,6 +77,7 @@ class Inbox:
     ) -> Mapping[RequestKind, Callable[[Reign, InboxRequest, datetime], tuple[InboxRequest, tuple[Event, ...]]]]:
         return {
             RequestKind.ROTATE: self._rotate,
+            RequestKind.COMPROMISE: self._rotate,
             RequestKind.SUSPEND: self._suspend,
             RequestKind.RESUME: self._resume,
             RequestKind.ROLLBACK: self._roll_back,
@@ -94,8 +95,10 @@ class Inbox:
         targets = _known_targets(reign, request.targets)
         if request.state is RequestState.RUNNING:
             return _progress(reign, request, targets, now), ()
-        asked = Request(request.id, request.reason, request.actor, request.at)
+        compromise = request.kind is RequestKind.COMPROMISE
+        asked = Request(request.id, request.reason, request.actor, request.at, compromise)
         reason = Reason.HOOK if request.actor.kind is ActorKind.HOOK else Reason.OPERATOR
+        reason = Reason.COMPROMISE if compromise else reason
         events = {target: (Requested(now, target, _cause(request, reason), asked),) for target in targets}
         reign.advance.write(events, reign.fence)
         reign.touch(targets)
@@ -163,9 +166,19 @@ def _progress(reign: Reign, request: InboxRequest, targets: tuple[CredentialId, 
     states = {target: _state_of(reign.memory.get(target).record, request.id) for target in targets}
     if any(state is None for state in states.values()):
         return request
+    if request.kind is RequestKind.COMPROMISE and not all(_is_ended(reign, target) for target in targets):
+        return request
     outcome = tuple((str(target), state[1]) for target, state in states.items() if state)
     failed = any(state and not state[0] for state in states.values())
     return _finished(request, RequestState.FAILED if failed else RequestState.SUCCEEDED, outcome, now)
+
+
+def _is_ended(reign: Reign, target: CredentialId) -> bool:
+    """Every document refuses what was reported as compromised, and what could be ended at its source has been."""
+    record = reign.memory.get(target).record
+    denied = {one.facts.version for one in record.denied}
+    waiting = [old for old in record.retiring if old.facts.version in denied]
+    return reign.is_refused(target) and (not waiting or record.retire_failure is not None)
 
 
 def _state_of(record: Record, request_id: str) -> tuple[bool, str] | None:

@@ -10,17 +10,20 @@ from rotator.core.decide import decide
 from rotator.core.events import Event, FleetEvent, FleetEventName, Requested
 from rotator.core.fleet import Fleet, Proxy
 from rotator.core.identity import CredentialId, Owner, OwnerKind
-from rotator.core.model import Facts
+from rotator.core.model import Facts, Record
 from rotator.core.plan import Row, by_urgency
 from rotator.core.reasons import Cause, Reason
 from rotator.core.spec import Spec, Suspension
-from rotator.ports import Fence, Keys, Stored
-from rotator.publish.document import SignerKeys
+from rotator.ports import Fence, Keys, Pki, Stored
+from rotator.publish import document as documents
+from rotator.publish.document import Denied, Document, SignerKeys, Trust
 from rotator.publish.layout import Layout
 from rotator.records import requests
+from rotator.rotation import denials
 from rotator.rotation.advance import Advance, Crew, Memory, wake_at
 from rotator.rotation.agenda import Agenda
 from rotator.rotation.agents import facts_to_publish
+from rotator.rotation.denials import Revocations
 from rotator.rotation.documents import Publication, Tools
 from rotator.rotation.observe import Observed, Observer
 from rotator.rotation.shelf import Shelf
@@ -42,6 +45,7 @@ class Realm:
     tools: Tools
     observer: Observer
     standing: Standing = field(default_factory=Standing)
+    pki: Pki | None = None
 
     @property
     def shelf(self) -> Shelf:
@@ -60,6 +64,7 @@ class Reign:
         self.advance = Advance(realm.crew, self.memory)
         self.publication = Publication(realm.tools, realm.fleet)
         self.agenda = Agenda()
+        self._revocations = Revocations()
         self.observed = Observed({})
         self._suspensions: Mapping[str, requests.SuspensionEntry] = {}
         self._facts_looked_at: datetime | None = None
@@ -161,47 +166,51 @@ class Reign:
     def publish_document(self, proxy: Proxy, bundle: tuple[str, ...]) -> tuple[Event, ...]:
         """Brings the document of one proxy up to date and closes the intents of its certificates."""
         targets = [spec.id for spec in proxy.credentials]
-        trust = Trust(bundle, self.signers(), self.denied(proxy), self._crl_for(proxy, bundle))
+        trust = Trust(bundle, self.signers(), self.denied(proxy), self._crl_for(bundle))
         if not self.publication.reconcile(proxy, trust, self.certificates(proxy), self.fence):
             return ()
         events = self.advance.published(targets, None, self.fence)
         self._schedule(targets)
         return events
 
+    def publish_denials(self, bundle: tuple[str, ...]) -> tuple[Event, ...]:
+        """The documents that lack a denial, before anything else: a refusal waits neither for Vault nor for a walk."""
+        lacking = [proxy for proxy in self.realm.fleet.proxies if self._is_to_deny(proxy)]
+        return tuple(event for proxy in lacking for event in self.publish_document(proxy, bundle))
+
     def denied(self, proxy: Proxy) -> tuple[Denied, ...]:
         """What the proxy must refuse now."""
-        records = (stored.record for stored in self.memory.stored.values())
-        return denials.at(self.realm.fleet, proxy, records, self.realm.crew.clock.now())
+        return denials.at(self.realm.fleet, proxy, self._record, self.realm.crew.clock.now())
 
-    def is_to_deny(self, proxy: Proxy) -> bool:
-        """Whether the document in force lacks a denial, as far as is known: then it cannot wait for anything else."""
+    def is_refused(self, target: CredentialId) -> bool:
+        """Whether every document refuses what was reported as compromised of this credential."""
+        for proxy in self.realm.fleet.proxies:
+            left = [one for one in self.denied(proxy) if one.target == target]
+            document = self._document(proxy)
+            if left and (document is None or not all(documents.denies(document, one) for one in left)):
+                return False
+        return True
+
+    def refresh_revocations(self) -> tuple[Event, ...]:
+        """Fetches the CRL while something revoked has not run out yet. Raises Fault; the denials stand without it."""
+        now = self.realm.crew.clock.now()
+        for mount in sorted(denials.mounts(self.realm.fleet, self._record, now))[:1]:
+            if self.realm.pki is not None:
+                self._revocations.refresh(self.realm.pki, mount, now, needed=True)
+            return ()
+        self._revocations = Revocations()
+        return ()
+
+    def _is_to_deny(self, proxy: Proxy) -> bool:
         document = self._document(proxy)
         return any(document is None or not documents.denies(document, one) for one in self.denied(proxy))
 
-    def is_refused(self, target: CredentialId) -> bool:
-        """Whether every version of it that was reported as compromised is retired, or refused by every document."""
-        record, proxies = self.memory.get(target).record, self.realm.fleet.proxies
-        open_ones = {old.facts.version for old in record.retiring} | {record.current.version if record.current else 0}
-        for proxy in proxies:
-            document = self._document(proxy)
-            left = (one for one in self.denied(proxy) if one.target == target)
-            if document is not None and not all(documents.denies(document, one) for one in left):
-                return False
-        by_documents = target.owner.kind is OwnerKind.AGENT
-        return by_documents or not any(one.facts.version in open_ones for one in record.denied)
+    def _crl_for(self, bundle: tuple[str, ...]) -> str:
+        issuers = denials.issuers(self.realm.fleet, self._record)
+        return self._revocations.usable(bundle, issuers, self.realm.crew.clock.now())
 
-    def refresh_revocations(self, bundle: tuple[str, ...]) -> tuple[Event, ...]:
-        """Fetches the CRL while something revoked has not run out yet. Raises Fault; the denials stand without it."""
-        if self.realm.pki is not None:
-            records = (stored.record for stored in self.memory.stored.values())
-            self._revocations.refresh(self.realm.pki, denials.revoked(records, self.realm.crew.clock.now()))
-        return ()
-
-    def _crl_for(self, proxy: Proxy, bundle: tuple[str, ...]) -> str:
-        lives = [facts.not_after for _, facts in self.certificates(proxy).values()]
-        issuers = denials.issuers(self.realm.fleet, proxy, self.memory.get)
-        until = max([*lives, self.realm.crew.clock.now() + CRL_LIFE_LEFT])
-        return self._revocations.usable(bundle, issuers, until)
+    def _record(self, target: CredentialId) -> Record:
+        return self.memory.get(target).record
 
     def _document(self, proxy: Proxy) -> Document | None:
         known = self.publication.known(proxy.name)
@@ -222,8 +231,8 @@ class Reign:
         """A proxy whose document is not known, or cannot be published, holds the key back: it could not verify."""
         newest = keys.keys[0].serial
         known = [self.publication.known(proxy.name) for proxy in self.realm.fleet.proxies]
-        documents = [one.document if one is not None else None for one in known]
-        return all(one is not None and one.signers().get(keys.signer, {}).get("serial") == newest for one in documents)
+        found = [one.document if one is not None else None for one in known]
+        return all(one is not None and one.signers().get(keys.signer, {}).get("serial") == newest for one in found)
 
     def _documents_adopted(self) -> tuple[Event, ...]:
         """Tells once per version that every node of a proxy runs it, with the time it took."""

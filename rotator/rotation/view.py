@@ -15,6 +15,7 @@ from rotator.core.reasons import Actor
 from rotator.core.spec import Spec
 from rotator.ports import Journal, Keys, Put
 from rotator.publish import canonical
+from rotator.publish.document import Document
 from rotator.publish.layout import Layout
 from rotator.publish.report import Report
 from rotator.publish.versions import Manifest, Pointer
@@ -95,6 +96,16 @@ class View:
         owners = [Owner(OwnerKind.PROXY, proxy.name) for proxy in self._fleet.proxies]
         owners += [Owner(OwnerKind.AGENT, agent.name) for agent in self._fleet.agents]
         return self._observer.look(owners).reports
+
+    def in_force(self) -> tuple[tuple[str, Document, tuple[Report, ...]], ...]:
+        """(proxy, its document in force, what its nodes report) for each proxy that has a document."""
+        found = []
+        for proxy in self._fleet.proxies:
+            pointer = self.pointer(proxy.name)
+            if pointer is not None:
+                document = self.shelf.document(proxy.name, pointer.version)
+                found.append((proxy.name, document, self.reports(Owner(OwnerKind.PROXY, proxy.name))))
+        return tuple(found)
 
     def leader(self) -> Leader:
         entry = self._keys.read(self._layout.lock)

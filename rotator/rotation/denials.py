@@ -1,0 +1,85 @@
+"""What proxies must refuse after a report of compromise: from the records, and with Vault's own list of revocations.
+
+The list of denials needs nobody but Consul. The CRL comes on top, for a refusal that is as early as the handshake; it
+is left out whenever it could refuse somebody else: near its end, or where it is not of the CA that signed everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from rotator.core.fleet import Fleet, Proxy
+from rotator.core.identity import CredentialId
+from rotator.core.model import Record
+from rotator.ports import Pki
+from rotator.publish.document import Denied
+
+# An expired CRL makes a TLS library refuse everybody: one that ends sooner than this is not published.
+CRL_LIFE_LEFT = timedelta(hours=2)
+CRL_FRESH = timedelta(seconds=30)
+
+Look = Callable[[CredentialId], Record]
+
+
+def at(fleet: Fleet, proxy: Proxy, look: Look, now: datetime) -> tuple[Denied, ...]:
+    """The denials that have not run out, of all agents that have a scope at this proxy."""
+    names = {name for name, _ in fleet.scopes_at(proxy.name)}
+    specs = (spec for agent in fleet.agents if agent.name in names for spec in agent.credentials)
+    return tuple(
+        Denied(spec.id, spec.kind, one) for spec in specs for one in look(spec.id).denied if one.facts.not_after > now
+    )
+
+
+class Revocations:
+    """The CRL of one PKI mount, fetched while something revoked has not run out. One per leadership."""
+
+    def __init__(self) -> None:
+        self._crl = ""
+        self._fetched_at: datetime | None = None
+
+    def refresh(self, pki: Pki, mount: str, now: datetime, *, needed: bool) -> None:
+        """Raises Fault; what was fetched before stands."""
+        if not needed:
+            self._crl, self._fetched_at = "", None
+        elif self._fetched_at is None or now - self._fetched_at >= CRL_FRESH:
+            self._crl, self._fetched_at = pki.crl(mount), now
+
+    def forget(self) -> None:
+        """Something was revoked: the next refresh fetches at once."""
+        self._fetched_at = None
+
+    def usable(self, bundle: tuple[str, ...], issuers: frozenset[str], now: datetime) -> str:
+        """The CRL where it harms nobody, else empty. issuers: SHA-256 hex of the CAs of all certificates in force."""
+        if not self._crl or not bundle:
+            return ""
+        ca, crl = x509.load_pem_x509_certificate(bundle[0].encode()), x509.load_pem_x509_crl(self._crl.encode())
+        ends = crl.next_update_utc
+        alone = issuers <= {ca.fingerprint(SHA256()).hex()}
+        if ends is None or ends - now < CRL_LIFE_LEFT or not alone or not len(crl):
+            return ""
+        try:
+            signed = crl.is_signature_valid(ca.public_key())  # type: ignore[arg-type]
+        except (InvalidSignature, TypeError, ValueError):
+            signed = False
+        return self._crl if signed and crl.issuer == ca.subject else ""
+
+
+def issuers(fleet: Fleet, look: Look) -> frozenset[str]:
+    """The CAs of all agents' certificates that may be in use."""
+    records = (look(spec.id) for spec, _ in fleet.certificates())
+    known = (facts for one in records for facts in (one.current, *(old.facts for old in one.retiring)) if facts)
+    return frozenset(facts.issuer for facts in known)
+
+
+def mounts(fleet: Fleet, look: Look, now: datetime) -> frozenset[str]:
+    """The PKI mounts of certificates that were reported as compromised and have not run out."""
+    return frozenset(
+        settings.mount
+        for spec, settings in fleet.certificates()
+        if any(one.facts.not_after > now for one in look(spec.id).denied)
+    )
