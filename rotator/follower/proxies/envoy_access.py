@@ -73,9 +73,7 @@ def route_configuration(name: str, content: Data, route_options: Data) -> Json:
 
 
 def _rbac(access: Sequence[Data], denied: Mapping[str, tuple[str, ...]]) -> Json:
-    policies = {
-        agent["agent"]: _policy(agent, denied.get(agent["agent"], ())) for agent in access if agent["scopes"]
-    }
+    policies = {agent["agent"]: _policy(agent, denied.get(agent["agent"], ())) for agent in access if agent["scopes"]}
     return {
         "@type": f"{_TYPE}/envoy.extensions.filters.http.rbac.v3.RBACPerRoute",
         "rbac": {"rules": {"action": "ALLOW", "policies": policies}},
