@@ -10,6 +10,7 @@ import os
 import pwd
 import secrets as randomness
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -38,6 +39,7 @@ _OPTIONS = {
     "shared_buffers": "16MB",
     "dynamic_shared_memory_type": "mmap",
     "lc_messages": "C",
+    "log_min_error_statement": "panic",  # a refused ALTER ROLE would put its password into the log
 }
 
 
@@ -107,7 +109,7 @@ class Postgres:
         )
 
     def pause(self) -> None:
-        """Freezes the processes: connections stay, nothing answers."""
+        """Freezes the postmaster: new connections hang. Open sessions have process groups of their own and go on."""
         self._child.pause()
 
     def resume(self) -> None:
@@ -119,7 +121,7 @@ class Postgres:
 
     def stop(self) -> None:
         """Ends it and removes its data. Safe to repeat."""
-        self._child.stop()
+        self._child.stop(by=signal.SIGINT)  # its fast shutdown; at SIGTERM it waits for sessions, such as Vault's
         shutil.rmtree(self._home, ignore_errors=True)
 
     def __enter__(self) -> Self:

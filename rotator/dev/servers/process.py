@@ -63,10 +63,10 @@ class Child:
                 raise self._failure(f"was not ready within {seconds:g} s")
             time.sleep(POLL_SECONDS)
 
-    def stop(self, grace: float = 5.0) -> None:
+    def stop(self, grace: float = 5.0, by: signal.Signals = signal.SIGTERM) -> None:
         """Asks it to end, and kills its group when it has not after `grace` seconds. Safe to repeat."""
         self.resume()
-        self._send(signal.SIGTERM)
+        self._send(by)
         try:
             self._process.wait(grace)
         except subprocess.TimeoutExpired:
