@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rotator.config.settings import Settings
 from rotator.core.identity import OwnerKind
@@ -120,6 +122,30 @@ def _roles(settings: Settings) -> tuple[Resource, ...]:
     )
 
 
+# What every PKI role has, whoever it is for.
+_ROLE: Mapping[str, Any] = {
+    "issuer_ref": "default",
+    "allow_subdomains": False,
+    "allow_glob_domains": False,
+    "allow_any_name": False,
+    "require_cn": True,
+    "use_csr_common_name": False,
+    "use_csr_sans": False,
+    "cn_validations": ["disabled"],
+    "key_type": "ec",
+    "key_bits": 256,
+    "key_usage": ["DigitalSignature"],
+    "server_flag": True,
+    "client_flag": True,
+    "code_signing_flag": False,
+    "email_protection_flag": False,
+    "basic_constraints_valid_for_non_ca": True,
+    "generate_lease": False,
+    "no_store": True,
+    "not_before_duration": BACKDATE_SECONDS,
+}
+
+
 def _role(settings: Settings, role: str, kind: OwnerKind) -> Resource:
     """A PKI role for one kind of owner.
 
@@ -133,30 +159,12 @@ def _role(settings: Settings, role: str, kind: OwnerKind) -> Resource:
     longest = vault_policy.longest_ttl_seconds([spec for spec, _ in specs])
     dns = sorted({name for _, one in specs for name in one.dns_sans})
     body = {
-        "issuer_ref": "default",
+        **_ROLE,
         "allowed_uri_sans": [f"spiffe://{settings.fleet.trust_domain}/{kind.value}/*"],
         "allowed_domains": dns,
         "allow_bare_domains": bool(dns),
-        "allow_subdomains": False,
-        "allow_glob_domains": False,
-        "allow_any_name": False,
         "allow_localhost": "localhost" in dns,
         "allow_ip_sans": any(one.ip_sans for _, one in specs),
-        "require_cn": True,
-        "use_csr_common_name": False,
-        "use_csr_sans": False,
-        "cn_validations": ["disabled"],
-        "key_type": "ec",
-        "key_bits": 256,
-        "key_usage": ["DigitalSignature"],
-        "server_flag": True,
-        "client_flag": True,
-        "code_signing_flag": False,
-        "email_protection_flag": False,
-        "basic_constraints_valid_for_non_ca": True,
-        "generate_lease": False,
-        "no_store": True,
-        "not_before_duration": BACKDATE_SECONDS,
         "ttl": longest,
         "max_ttl": longest,
     }

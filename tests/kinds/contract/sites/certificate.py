@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+from rotator.clients.vault_pki import VaultPki
 from rotator.core.identity import OwnerKind
 from rotator.core.kind_settings import CertificateSettings
 from rotator.core.model import Facts
@@ -16,14 +20,14 @@ from tests.kinds.contract.site import Material, Site
 
 
 class CertificateSite(Site):
-    """Key made by Vault. A certificate that was issued and never stored is no orphan: its key is nowhere.
-
-    Vault draws serial and key anew for each certificate, so nothing is compared with the version before: that would
-    cost each rotation of a fleet a third call.
-    """
+    """Key made by Vault. A certificate that was issued and never stored is no orphan: its key is nowhere."""
 
     label = kind = "certificate"
+    repeats = ("secrets.issue_certificate",)
     ends_by_revoke = False  # this server asks no CRL
+
+    def sockets(self) -> Mapping[str, Any]:
+        return {"pki": VaultPki(self.ground.secrets.calls)}
 
     def spec(self, name: str) -> Spec:
         return make_spec(OwnerKind.AGENT, name, timedelta(hours=1))
@@ -87,4 +91,16 @@ def _shake(server: ssl.SSLContext, client: ssl.SSLContext) -> bool:
     return False
 
 
-SITES = (CertificateSite,)
+class LocalKeySite(CertificateSite):
+    """Key made by the service, signed by Vault: a source that repeats itself signs another key, which `issue` sees."""
+
+    label = "certificate local key"
+    repeats = ()
+
+    def spec(self, name: str) -> Spec:
+        made = super().spec(name)
+        assert isinstance(made.settings, CertificateSettings)
+        return replace(made, settings=replace(made.settings, local_key=True))
+
+
+SITES = (CertificateSite, LocalKeySite)
