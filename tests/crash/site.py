@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rotator.dev.servers.postgres import Postgres
-
 from rotator import connect
 from rotator.clients.clock import SystemClock
 from rotator.clients.files import write_atomic
@@ -29,6 +27,7 @@ from rotator.core.secret import Secret
 from rotator.dev.servers import ports
 from rotator.dev.servers.consul import Consul
 from rotator.dev.servers.openbao import OpenBao
+from rotator.dev.servers.postgres import Postgres
 from rotator.dev.servers.process import Child
 from rotator.ports import Put
 from rotator.provision import consul_policy, identities, vault_policy
