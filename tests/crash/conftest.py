@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from rotator.dev.servers.postgres import Postgres
 
 from rotator.dev.servers.consul import Consul
 from rotator.dev.servers.openbao import OpenBao, Storage
+from rotator.dev.servers.postgres import Postgres
 from tests.conftest import or_missing
 from tests.crash.site import Servers, prepare
 
