@@ -24,7 +24,7 @@ test: $(READY) ## run the tests; PYTEST_ARGS='-k name' chooses
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-kinds: $(READY) ## what every kind must hold, as a table, with the service killed at their steps
-	@ROTATOR_CRASH=kinds $(BIN)/python -m pytest $(PYTEST_ARGS) tests/kinds/contract tests/kinds tests/crash \
+	@ROTATOR_CRASH=kinds $(BIN)/python -m pytest $(PYTEST_ARGS) tests/e2e/test_compromise.py tests/kinds/contract tests/kinds tests/crash \
 		tests/provision/test_deny.py tests/provision/test_exactness.py
 
 crash: $(READY) ## kill the service at every failpoint (takes long)
