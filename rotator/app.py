@@ -262,12 +262,13 @@ def _reloader(config: str, running: Settings, clients: Clients, painter: Painter
         cause = Cause(Reason.CONFIG_CHANGED, "asked to load the configuration again")
         try:
             fresh = load(config)
+            kept = replace(fresh, vault=running.vault, consul=running.consul, audit=running.audit)
+            realm = _realm(kept, clients)  # refuses kinds of packages that were installed meanwhile and are broken
         except Fault as fault:
             painter.refused()
             return FleetEvent(clients.clock.now(), FleetEventName.CONFIG_REFUSED, "service", cause, error=str(fault))
-        kept = replace(fresh, vault=running.vault, consul=running.consul, audit=running.audit)
         clients.audit.set_config_hash(fresh.config_hash)
-        cycle.change_realm(_realm(kept, clients))
+        cycle.change_realm(realm)
         painter.loaded(kept)
         after = (("config_hash", fresh.config_hash),)
         return FleetEvent(clients.clock.now(), FleetEventName.CONFIG_LOADED, "service", cause, (), after)

@@ -9,17 +9,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from rotator import app
+from rotator.clients.clock import SystemClock
 from rotator.config.kinds import choice
 from rotator.config.problems import ConfigErrors
 from rotator.core.errors import Code, Denied
+from rotator.core.events import FleetEventName
 from rotator.core.kind_settings import ForeignSettings
 from rotator.dev.servers.locate import Server
 from rotator.kinds import catalog
 from rotator.kinds.base import ABSENT, KindPorts
+from rotator.rotation.cycle import Cycle
 from tests.assets.servers import binary
 
 ROOT = Path(__file__).parents[2]
@@ -185,6 +190,25 @@ def test_a_broken_package_stops_the_start_by_name(
         catalog.build(PORTS)
     assert refusal.value.code is Code.CONFIG_INVALID
     assert refusal.value.hint
+
+
+def test_a_running_service_keeps_its_configuration_when_a_broken_package_appears(
+    tmp_path: Path, beside: Callable[[Path], None]
+):
+    """Reload is refused and told; raised there, it would end the cycle instead."""
+    brought(tmp_path, "good", GOOD)
+    beside(tmp_path)
+    path = str(config(tmp_path, "brought", "{}"))
+    running = app.load(path)
+    told: list[str] = []
+    clients = SimpleNamespace(vault=SimpleNamespace(calls=None), clock=SystemClock(), failpoint=None)
+    painter = SimpleNamespace(refused=lambda: told.append("refused"))
+    reload = app._reloader(path, running, cast(app.Clients, clients), cast(app.Painter, painter))
+    brought(tmp_path, "late", "raise ValueError('no licence')\n", "late = brought_late:build")
+    beside(tmp_path)
+    event = reload(cast(Cycle, None))
+    assert (event.name, told) == (FleetEventName.CONFIG_REFUSED, ["refused"])
+    assert "'late'" in event.error
 
 
 def test_two_packages_with_one_kind_stop_the_start(tmp_path: Path, beside: Callable[[Path], None]):
