@@ -50,7 +50,7 @@ def ask(
         view.check_targets(kind, targets)
         view.ask(request)
         if not options.get("wait"):
-            return _asked(console, request)
+            return asked(console, request)
         with console.busy(f"waiting for the leader to {kind} {', '.join(targets)}"):
             answer = _wait(view, request_id, clock, float(options.get("timeout") or 60))
         return _answered(console, answer)
@@ -74,7 +74,8 @@ def _wait(view: Any, request_id: str, clock: Any, seconds: float) -> Any:
     )
 
 
-def _asked(console: Console, request: Any) -> int:
+def asked(console: Console, request: Any) -> int:
+    """Says that the request is in, without waiting for its answer."""
     if console.json:
         console.data({"request": request.id, "state": request.state.value})
     else:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rotator.cli.asking import ReasonOption, TimeoutOption, who
+from rotator.cli.asking import ReasonOption, TimeoutOption, asked, who
 from rotator.cli.console import DEFAULT_CONFIG, Column, ConfigOption, Console, Exit, Output, OutputOption
 from rotator.cli.looking import view_of
 from rotator.core.errors import Code, Fault, Unavailable
@@ -56,8 +56,7 @@ def _report(console: Console, config: str, targets: tuple[str, ...], reason: str
     before = {row.spec.id: row.record.last_version for row in view.rows(clock.now()) if _is_meant(row.spec.id, targets)}
     view.ask(request)
     if timeout is None:
-        console.text(request_id)
-        return Exit.OK
+        return asked(console, request)
     progress = _Progress(view, request_id, before)
     with console.busy(f"waiting until {', '.join(targets)} is refused, replaced and ended"):
         while not progress.look(clock.monotonic() - began, clock.now()):
@@ -83,6 +82,7 @@ class _Progress:
     def __init__(self, view: Any, request_id: str, before: dict[Any, int]) -> None:
         self._view, self._id, self._before = view, request_id, before
         self.steps: dict[str, float] = {}
+        self._denied: set[str] = set()
         self.good = False
         self.outcome: tuple[tuple[str, str], ...] = ()
 
@@ -113,10 +113,13 @@ class _Progress:
         """Whether every node that reports runs a document that refuses all that was reported."""
         wanted = {one.facts.fingerprint for row in rows for one in row.record.denied if one.facts.not_after > now}
         everywhere = True
-        for proxy, document, reports in self._view.in_force():
+        for proxy, version, document, reports in self._view.in_force():
             known = {one["fingerprint"] for one in document.content["trust"].get("denied", [])}
             if not wanted & known:
                 continue
+            if proxy not in self._denied:
+                self._denied.add(proxy)
+                self._reached(f"denied in version {version} of the document of proxy/{proxy}", seconds)
             for report in reports:
                 if report.digest == document.digest:
                     self._reached(f"refused by proxy/{proxy} node {report.node}", seconds)

@@ -121,6 +121,15 @@ def split_chain(text: str) -> tuple[str, ...]:
     return tuple(one.public_bytes(Encoding.PEM).decode() for one in found)
 
 
+def is_listed(crl: str, serial: str) -> bool:
+    """Whether a PEM CRL lists this serial (hex). Rejected when the text is not a CRL."""
+    try:
+        found = x509.load_pem_x509_crl(crl.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise _rejected(["the CRL is not a PEM CRL"]) from None
+    return found.get_revoked_certificate_by_serial_number(int(serial, 16)) is not None
+
+
 def _load(pem: str, what: str) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(pem.encode())

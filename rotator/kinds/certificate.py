@@ -94,14 +94,25 @@ class CertificateKind:
     def revoke(self, spec: Spec, facts: Facts) -> None:
         """Also puts it on the CRL, by proof that we hold its key, and then destroys the key.
 
-        Without the key there is nothing to prove it with: then an earlier try has come this far already.
+        Without the key there is nothing to prove it with: then an earlier try has come this far already. Unavailable
+        when the CRL does not list it although Vault took the revocation; the key is gone by then, because a key that
+        leaked must not wait for somebody to repair a CRL.
         """
+        mount = _settings(spec).mount
         stored = self._secrets.kv_read(spec.kv_mount, facts.kv_path, facts.kv_version)
-        if stored is not None and _text(stored, "rotation_id") == facts.rotation_id:
-            key = stored.fields.get("private_key", Secret(""))
-            self._pki.revoke_with_key(_settings(spec).mount, _text(stored, "certificate"), key)
+        own = stored if stored is not None and _text(stored, "rotation_id") == facts.rotation_id else None
+        if own is not None:
+            key = own.fields.get("private_key", Secret(""))
+            self._pki.revoke_with_key(mount, _text(own, "certificate"), key)
         self._failpoint.reach("K11", str(spec.id))
         self.retire(spec, facts)
+        in_force = facts.not_after > self._clock.now()
+        if own is not None and in_force and not x509.is_listed(self._pki.crl(mount), facts.serial):
+            raise Unavailable(
+                Code.MATERIAL_REJECTED,
+                f"Vault took the revocation, and the CRL of {mount} does not list serial {facts.serial}",
+                hint=f"see {mount}/config/crl; proxies refuse the certificate by its fingerprint all the same",
+            )
 
     def _made(self, spec: Spec) -> CertificateMaterial:
         """From Vault with its key, or signed by Vault for a key that is made here and never leaves but into KV."""

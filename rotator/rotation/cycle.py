@@ -13,6 +13,7 @@ from functools import partial
 
 from rotator.core.errors import Code, Fault, LeadershipLost, Unavailable
 from rotator.core.events import Event, FleetEvent, FleetEventName
+from rotator.core.fleet import Proxy
 from rotator.core.reasons import Cause, Reason
 from rotator.ports import Clock, Fence, Lock, Secrets
 from rotator.publish import canonical
@@ -118,20 +119,20 @@ class Cycle:
         run.part("suspensions", lambda: reign.apply_suspensions(self._inbox.suspensions()))
         run.part("observe", reign.observe)
         run.part("inbox", lambda: self._inbox.answer(reign))
-        run.part("denials", lambda: reign.publish_denials(self._trust))
+        self._publish_documents(run, reign, reign.lacking_denials())
         if self.paused is None:
             run.part("tokens", reign.replace_unverifiable)
             run.part("walk", reign.walk)
             run.part("facts", reign.repair_facts)
             run.part("trust", self._refresh_trust)
             run.part("revocations", reign.refresh_revocations)
-            self._publish_documents(run, reign)
+            self._publish_documents(run, reign, reign.realm.fleet.proxies)
             run.part("signers", reign.publish_signers)
         run.part("reload", reign.reload_lost)
 
-    def _publish_documents(self, run: _Run, reign: Reign) -> None:
+    def _publish_documents(self, run: _Run, reign: Reign, proxies: tuple[Proxy, ...]) -> None:
         """Each proxy is a part of its own: a damaged key of one must not keep the others from their certificates."""
-        for proxy in reign.realm.fleet.proxies:
+        for proxy in proxies:
             fault = run.part(f"proxy/{proxy.name}", partial(reign.publish_document, proxy, self._trust))
             if isinstance(fault, Unavailable):
                 return  # the next one would wait for Consul just as long

@@ -146,39 +146,60 @@ class Inbox:
 
 
 def refuse_unsafe(reign: Reign, proxy: Proxy, old: Document, now: datetime) -> None:
-    """Raises Denied when the old content names a credential that is expired, retired or foreign (invariant 9)."""
+    """Raises Denied when the old content names a credential that is expired, retired, compromised or foreign
+    (invariant 9)."""
     usable: dict[str, set[str]] = {}
     for spec in proxy.credentials:
         record = reign.memory.get(spec.id).record
         listed = [record.current, *(retiring.facts for retiring in record.retiring)]
-        usable[spec.id.name] = {facts.fingerprint for facts in listed if facts and facts.not_after > now}
+        denied = {one.facts.version for one in record.denied}
+        usable[spec.id.name] = {
+            facts.fingerprint for facts in listed if facts and facts.not_after > now and facts.version not in denied
+        }
     for name, facts in old.certificates().items():
         if facts["fingerprint"] not in usable.get(name, set()):
             raise Denied(
                 Code.ROLLBACK_REFUSED,
-                f"that version names proxy/{proxy.name}/{name} version {facts['version']}, which is expired or retired",
+                f"that version names proxy/{proxy.name}/{name} version {facts['version']}, which is expired, retired"
+                " or compromised",
                 hint="roll back to a version that names a certificate still in force; see rotator history",
             )
 
 
 def _progress(reign: Reign, request: InboxRequest, targets: tuple[CredentialId, ...], now: datetime) -> InboxRequest:
     """Closes the request when each of its targets has been published, or has failed for good."""
-    states = {target: _state_of(reign.memory.get(target).record, request.id) for target in targets}
+    look = _compromise_state if request.kind is RequestKind.COMPROMISE else _rotation_state
+    states = {target: look(reign, target, request.id) for target in targets}
     if any(state is None for state in states.values()):
-        return request
-    if request.kind is RequestKind.COMPROMISE and not all(_is_ended(reign, target) for target in targets):
         return request
     outcome = tuple((str(target), state[1]) for target, state in states.items() if state)
     failed = any(state and not state[0] for state in states.values())
     return _finished(request, RequestState.FAILED if failed else RequestState.SUCCEEDED, outcome, now)
 
 
-def _is_ended(reign: Reign, target: CredentialId) -> bool:
-    """Every document refuses what was reported as compromised, and what could be ended at its source has been."""
+def _rotation_state(reign: Reign, target: CredentialId, request_id: str) -> tuple[bool, str] | None:
+    return _state_of(reign.memory.get(target).record, request_id)
+
+
+def _compromise_state(reign: Reign, target: CredentialId, request_id: str) -> tuple[bool, str] | None:
+    """As `_state_of`, and every document refuses what was reported, and it is ended at its source, or that failed.
+
+    A failure is told at once, because it may last for days; it is tried again all the same.
+    """
     record = reign.memory.get(target).record
-    denied = {one.facts.version for one in record.denied}
-    waiting = [old for old in record.retiring if old.facts.version in denied]
-    return reign.is_refused(target) and (not waiting or record.retire_failure is not None)
+    state = _state_of(record, request_id)
+    if state is None or not reign.is_refused(target):
+        return None
+    denied = {one.facts.version: one.at for one in record.denied}
+    waiting = [old.facts.version for old in record.retiring if old.facts.version in denied]
+    if not waiting:
+        return state
+    failure = record.retire_failure
+    if failure is None or failure.at < min(denied[version] for version in waiting):
+        return None
+    names = ", ".join(str(version) for version in waiting)
+    text = f"version {names} is refused by the proxies but not ended at its source: {failure.code}: {failure.text}"
+    return False, f"{state[1]}; {text}"
 
 
 def _state_of(record: Record, request_id: str) -> tuple[bool, str] | None:

@@ -23,7 +23,7 @@ from rotator.rotation import denials
 from rotator.rotation.advance import Advance, Crew, Memory, wake_at
 from rotator.rotation.agenda import Agenda
 from rotator.rotation.agents import facts_to_publish
-from rotator.rotation.denials import Revocations
+from rotator.rotation.denials import CRL_LIFE_LEFT, Revocations
 from rotator.rotation.documents import Publication, Tools
 from rotator.rotation.observe import Observed, Observer
 from rotator.rotation.shelf import Shelf
@@ -166,21 +166,21 @@ class Reign:
     def publish_document(self, proxy: Proxy, bundle: tuple[str, ...]) -> tuple[Event, ...]:
         """Brings the document of one proxy up to date and closes the intents of its certificates."""
         targets = [spec.id for spec in proxy.credentials]
-        trust = Trust(bundle, self.signers(), self.denied(proxy), self._crl_for(bundle))
+        trust = Trust(bundle, self.signers(), self.denied(proxy), self._crl_for(proxy, bundle))
         if not self.publication.reconcile(proxy, trust, self.certificates(proxy), self.fence):
             return ()
         events = self.advance.published(targets, None, self.fence)
         self._schedule(targets)
         return events
 
-    def publish_denials(self, bundle: tuple[str, ...]) -> tuple[Event, ...]:
-        """The documents that lack a denial, before anything else: a refusal waits neither for Vault nor for a walk."""
-        lacking = [proxy for proxy in self.realm.fleet.proxies if self._is_to_deny(proxy)]
-        return tuple(event for proxy in lacking for event in self.publish_document(proxy, bundle))
+    def lacking_denials(self) -> tuple[Proxy, ...]:
+        """The proxies whose documents lack a denial: a refusal waits neither for Vault nor for a walk."""
+        return tuple(proxy for proxy in self.realm.fleet.proxies if self._is_to_deny(proxy))
 
     def denied(self, proxy: Proxy) -> tuple[Denied, ...]:
         """What the proxy must refuse now."""
-        return denials.at(self.realm.fleet, proxy, self._record, self.realm.crew.clock.now())
+        records = (stored.record for stored in self.memory.stored.values())
+        return denials.at(self.realm.fleet, proxy, records, self.realm.crew.clock.now())
 
     def is_refused(self, target: CredentialId) -> bool:
         """Whether every document refuses what was reported as compromised of this credential."""
@@ -205,9 +205,10 @@ class Reign:
         document = self._document(proxy)
         return any(document is None or not documents.denies(document, one) for one in self.denied(proxy))
 
-    def _crl_for(self, bundle: tuple[str, ...]) -> str:
-        issuers = denials.issuers(self.realm.fleet, self._record)
-        return self._revocations.usable(bundle, issuers, self.realm.crew.clock.now())
+    def _crl_for(self, proxy: Proxy, bundle: tuple[str, ...]) -> str:
+        ends = (facts.not_after for _, facts in self.certificates(proxy).values())
+        until = max([self.realm.crew.clock.now() + CRL_LIFE_LEFT, *ends])
+        return self._revocations.usable(bundle, denials.issuers(self.realm.fleet, self._record), until)
 
     def _record(self, target: CredentialId) -> Record:
         return self.memory.get(target).record

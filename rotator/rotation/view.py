@@ -97,14 +97,15 @@ class View:
         owners += [Owner(OwnerKind.AGENT, agent.name) for agent in self._fleet.agents]
         return self._observer.look(owners).reports
 
-    def in_force(self) -> tuple[tuple[str, Document, tuple[Report, ...]], ...]:
-        """(proxy, its document in force, what its nodes report) for each proxy that has a document."""
+    def in_force(self) -> tuple[tuple[str, int, Document, tuple[Report, ...]], ...]:
+        """(proxy, version and document in force, what its nodes report) for each proxy that has a document."""
         found = []
         for proxy in self._fleet.proxies:
             pointer = self.pointer(proxy.name)
             if pointer is not None:
                 document = self.shelf.document(proxy.name, pointer.version)
-                found.append((proxy.name, document, self.reports(Owner(OwnerKind.PROXY, proxy.name))))
+                reports = self.reports(Owner(OwnerKind.PROXY, proxy.name))
+                found.append((proxy.name, pointer.version, document, reports))
         return tuple(found)
 
     def leader(self) -> Leader:

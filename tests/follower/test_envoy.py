@@ -16,6 +16,9 @@ import pytest
 
 from rotator.clients.tls_probe import Target, probe
 from rotator.core.errors import Code, Rejected, Unavailable
+from rotator.core.identity import CredentialId
+from rotator.core.model import Denial, Facts
+from rotator.publish.document import Denied
 from rotator.publish.report import NodeState
 from tests.follower.envoy_site import EnvoySite, Scope, access, free_port, until
 from tests.follower.world import DOMAIN, Ca, Issued
@@ -141,6 +144,43 @@ def test_a_new_scope_holds_for_open_connections_too(site: EnvoySite, tmp_path: P
         assert connection.getresponse().status == 403
     site.publish()
     assert site.follower.run().settled
+
+
+def test_a_denied_certificate_is_refused_on_open_connections(site: EnvoySite, tmp_path: Path) -> None:
+    """Whoever has it may have connected before; the agent's other certificate and everybody else go on."""
+    leaked, fresh, other = site.agent(), site.agent(), site.agent("reports")
+    with site.connection(leaked, tmp_path) as connection:
+        assert _status(connection, "/orders") == 200
+        site.world.denied = (_denied(leaked),)
+        site.publish()
+        assert site.follower.run().settled
+        assert _status(connection, "/orders", **{"x-rotator-certificate": fresh.fingerprint}) == 403
+    assert ask(site, leaked, tmp_path, "/orders", x_rotator_certificate=fresh.fingerprint)[0] == 403
+    assert ask(site, fresh, tmp_path, "/orders")[0] == 200
+    assert ask(site, other, tmp_path, "/reports")[0] == 200
+    site.world.denied = ()
+    site.publish()
+    assert site.follower.run().settled
+
+
+def test_the_certificate_that_is_shown_upstream_is_the_clients_own(site: EnvoySite, tmp_path: Path) -> None:
+    """What a client says of itself is gone before anything looks at it."""
+    issued = site.agent()
+    _, got = ask(site, issued, tmp_path, "/orders", x_rotator_certificate="f" * 64)
+    assert got["headers"]["x-rotator-certificate"] == issued.fingerprint
+
+
+def _denied(issued: Issued) -> Denied:
+    end = issued.not_after
+    facts = Facts(1, "m", "agents/billing/tls", 1, end, end, end, issued.serial, issued.fingerprint)
+    return Denied(CredentialId.parse("agent/billing/tls"), "certificate", Denial(facts, end, "r1"))
+
+
+def _status(connection: http.client.HTTPSConnection, path: str, **headers: str) -> int:
+    connection.request("GET", path, headers=headers)
+    reply = connection.getresponse()
+    reply.read()
+    return reply.status
 
 
 def test_rotations_are_not_felt(site: EnvoySite, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from rotator.follower.proxies.contract import Answer, Inputs, Place, ProxyAdapte
 from rotator.follower.proxy import Probe, ProxySubject, ProxyTools
 from rotator.ports import KvVersion
 from rotator.publish import canonical, report, versions
-from rotator.publish.document import SignerKeys, Trust, compose
+from rotator.publish.document import Denied, SignerKeys, Trust, compose
 from rotator.publish.layout import Layout
 from tests.fakes.clock import FakeClock
 from tests.fakes.consul import FakeConsul, FakeKeys
@@ -158,6 +158,7 @@ class World:
         self.layout = Layout()
         self.root = root
         self.signers: tuple[SignerKeys, ...] = ()
+        self.denied: tuple[Denied, ...] = ()
         self.node = Node("node-1", FakeKeys(self.consul), self.layout, self.clock)
 
     def store(self, path: str, version: int, issued: Issued, private_key: str = "") -> dict[str, Any]:
@@ -183,7 +184,7 @@ class World:
             "trust_domain": DOMAIN, "kind": "envoy", "listener": {"address": "127.0.0.1", "port": 1},
             "connection_age_seconds": 600, "upstreams": [], "access": [], **config,
         }  # fmt: skip
-        document = compose("edge", whole, Trust((self.ca.pem,), self.signers), {"tls": facts})
+        document = compose("edge", whole, Trust((self.ca.pem,), self.signers, self.denied), {"tls": facts})
         now = self.clock.now()
         manifest = versions.encode_manifest(document, number, CAUSE, now)
         for part, body in enumerate(versions.split(document)):

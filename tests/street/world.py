@@ -36,6 +36,7 @@ from tests.assets.fleet import DOMAIN, spec
 from tests.fakes.clock import FakeClock
 from tests.fakes.consul import FakeConsul, FakeKeys, FakeLock, When
 from tests.fakes.journal import MemoryAudit, NoFailpoint, memory_journal
+from tests.fakes.pki import FakePki
 from tests.fakes.transit import FakeTransit
 from tests.fakes.vault import FakeSecrets
 
@@ -80,7 +81,7 @@ class Instance:
         street, clock, layout = self._street, self._street.clock, self._street.layout
         keys = FakeKeys(street.consul)
         standing = Standing()
-        ports = KindPorts(street.secrets, clock, self.failpoint, transit=street.transit, signers=standing)
+        ports = KindPorts(street.secrets, clock, self.failpoint, street.pki, transit=street.transit, signers=standing)
         kinds = catalog.build(ports)
         crew = Crew(
             performer=Performer(kinds, clock),
@@ -93,7 +94,7 @@ class Instance:
             wave=street.wave,
         )
         tools = Tools(Shelf(keys, layout), self.audit, clock, self.failpoint, versions_kept=50)
-        return Realm(fleet, keys, layout, crew, tools, Observer(keys, layout, fleet), standing)
+        return Realm(fleet, keys, layout, crew, tools, Observer(keys, layout, fleet), standing, street.pki)
 
     def run(self) -> Report:
         return self.cycle.run()
@@ -127,6 +128,7 @@ class Street:
         self.keys = FakeKeys(self.consul)
         self.secrets = FakeSecrets(self.clock)
         self.transit = FakeTransit(self.clock)
+        self.pki = FakePki(self.clock, self.secrets.authority)
         self.layout = Layout()
         self.fleet = wanted or fleet()
         self.wave = wave
