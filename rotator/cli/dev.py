@@ -28,8 +28,8 @@ def dev(
     """Start OpenBao, Consul, Envoy, the service, followers and traffic here, and show what happens.
 
     Certificates live for a minute, and so do a JWT, an API key, a secret-id, a database password and an OAuth2 token.
-    Ends with a summary; exit 1 when a request failed that should have passed, passed
-    that should have been refused, or the audit chain does not verify.
+    Ends with a summary; exit 1 when a request failed that should have passed, passed that should have been refused, a
+    credential was refused by the system that it is for, or the audit chain does not verify.
     """
     from rotator.dev import demo
     from rotator.dev.world import Options, World

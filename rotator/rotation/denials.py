@@ -56,11 +56,9 @@ class Revocations:
         self._crl = ""
         self._fetched_at: datetime | None = None
 
-    def refresh(self, pki: Pki, mount: str, now: datetime, *, needed: bool) -> None:
+    def refresh(self, pki: Pki, mount: str, now: datetime) -> None:
         """Raises Fault; what was fetched before stands."""
-        if not needed:
-            self._crl, self._fetched_at = "", None
-        elif self._fetched_at is None or now - self._fetched_at >= CRL_FRESH:
+        if self._fetched_at is None or now - self._fetched_at >= CRL_FRESH:
             self._crl, self._fetched_at = pki.crl(mount), now
 
     def usable(self, bundle: tuple[str, ...], issuers: frozenset[str], until: datetime) -> str:

@@ -196,7 +196,7 @@ class Reign:
         now = self.realm.crew.clock.now()
         for mount in sorted(denials.mounts(self.realm.fleet, self._record, now))[:1]:
             if self.realm.pki is not None:
-                self._revocations.refresh(self.realm.pki, mount, now, needed=True)
+                self._revocations.refresh(self.realm.pki, mount, now)
             return ()
         self._revocations = Revocations()
         return ()
