@@ -23,23 +23,10 @@ from rotator.kinds import approle
 from rotator.kinds.base import KindPorts
 from rotator.ports import LoginProof, SecretId, SecretIdRequest
 from tests.assets.vault_wire import VaultWire
+from tests.kinds.points import Points
 
 MOUNT = "agents-rooms"
 TTL = timedelta(minutes=30)
-
-
-class Points:
-    """Remembers which failpoints were passed, and dies at `deadly`."""
-
-    def __init__(self) -> None:
-        self.passed: list[str] = []
-        self.deadly = ""
-
-    def reach(self, point: str, target: str) -> None:
-        self.passed.append(point)
-        if point == self.deadly:
-            self.deadly = ""
-            raise KeyboardInterrupt(target)
 
 
 class AppRoleWire:

@@ -26,6 +26,7 @@ from rotator.kinds import database
 from rotator.kinds.base import KindPorts
 from rotator.ports import StaticCredential
 from tests.assets.vault_wire import VaultWire
+from tests.kinds.points import Points
 
 MOUNT = "database"
 TTL = timedelta(hours=1)
@@ -37,20 +38,6 @@ class MachineClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
-
-
-class Points:
-    """Remembers which failpoints were passed, and dies at `deadly`."""
-
-    def __init__(self) -> None:
-        self.passed: list[str] = []
-        self.deadly = ""
-
-    def reach(self, point: str, target: str) -> None:
-        self.passed.append(point)
-        if point == self.deadly:
-            self.deadly = ""
-            raise KeyboardInterrupt(target)
 
 
 class EngineWire:

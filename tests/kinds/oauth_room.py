@@ -23,6 +23,7 @@ from rotator.kinds import oauth2
 from rotator.kinds.base import KindPorts
 from rotator.ports import KvVersion, OAuthClient, TokenReply, TokenState
 from tests.assets.vault_wire import VaultWire
+from tests.kinds.points import Points
 
 # Of the tokens that the shared server makes.
 LIFE = timedelta(minutes=10)
@@ -39,20 +40,6 @@ class ShiftedClock:
 
     def monotonic(self) -> float:
         return SystemClock().monotonic()
-
-
-class Points:
-    """Remembers which failpoints were passed, and dies at `deadly`."""
-
-    def __init__(self) -> None:
-        self.passed: list[str] = []
-        self.deadly = ""
-
-    def reach(self, point: str, target: str) -> None:
-        self.passed.append(point)
-        if point == self.deadly:
-            self.deadly = ""
-            raise KeyboardInterrupt(target)
 
 
 class Losses:

@@ -21,6 +21,7 @@ from rotator.kinds import catalog
 from rotator.kinds.base import Kind, KindPorts
 from tests.assets.fleet import spec as make_spec
 from tests.assets.vault_wire import VaultWire
+from tests.kinds.points import Points
 
 pytestmark = pytest.mark.servers
 
@@ -36,20 +37,6 @@ class MachineClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
-
-
-class Points:
-    """Remembers which failpoints were passed, and dies at `deadly`."""
-
-    def __init__(self) -> None:
-        self.passed: list[str] = []
-        self.deadly = ""
-
-    def reach(self, point: str, target: str) -> None:
-        self.passed.append(point)
-        if point == self.deadly:
-            self.deadly = ""
-            raise KeyboardInterrupt(target)
 
 
 class Room:
